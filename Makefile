@@ -150,6 +150,8 @@ check-deep: check-kernels
 check-deep: check-signals
 check-deep: check-valgrind
 check-deep: check-fuzz
+check-deep: check-memory
+check-deep: check-fuzz-core
 
 .PHONY: check-axum
 check-axum: ## The Rust example of a service: formatting, lints, tests
@@ -201,6 +203,15 @@ check-openapi: install ## The service against its OpenAPI document, by schemathe
 check-fuzz: install ## A million calls of the Python surface with arguments drawn from bytes
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/python/fuzz_api.py 1000000 --seed 1 --jobs 2
 
+.PHONY: check-fuzz-core
+check-fuzz-core: ## Millions of forged states and drawn rows through the Rust core
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
+	cargo clippy --manifest-path fuzz/Cargo.toml --all-targets -- -D warnings
+	cargo run --release --manifest-path fuzz/Cargo.toml -- state 10000000 1 2
+	cargo run --release --manifest-path fuzz/Cargo.toml -- file 1000000 1 2
+	cargo run --release --manifest-path fuzz/Cargo.toml -- metrics 1000000 1 2
+	cargo run --release --manifest-path fuzz/Cargo.toml -- rows 1000000 1 2
+
 .PHONY: check-kernels
 check-kernels: install ## Scores across the kernels of OpenBLAS and numbers of threads
 	$(BIN)/python ci/check_kernels.py
@@ -227,6 +238,10 @@ $(VENV_RELEASE)/.tools: pyproject.toml
 	$(BIN_RELEASE)/python -m pip install --quiet --upgrade pip
 	$(BIN_RELEASE)/python -m pip install --quiet --group release
 	touch $@
+
+.PHONY: check-memory
+check-memory: install ## Calls of every kind under a ladder of limits of address space
+	$(BIN)/python tests/python/memory_ladder.py
 
 .PHONY: check-metadata
 check-metadata: $(VENV_RELEASE)/.tools ## Versions, address, changelog, README and citation agree; licences

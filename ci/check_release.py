@@ -28,6 +28,7 @@ VERSIONS = (
     ("Cargo.lock", r'^name = "transferability"\nversion = "'),
     ("Cargo.lock", r'^name = "transferability-python"\nversion = "'),
     ("examples/axum/Cargo.lock", r'^name = "transferability"\nversion = "'),
+    ("fuzz/Cargo.lock", r'^name = "transferability"\nversion = "'),
     ("CITATION.cff", r"^version: "),
     ("conda/recipe.yaml", r'^  version: "'),
 )

@@ -202,6 +202,20 @@ pub struct Block<'a> {
     pub weights: Option<&'a [i64]>,
 }
 
+/// Check that features of this shape can be addressed.
+///
+/// # Errors
+/// [`Error::Unaddressable`].
+pub(crate) fn check_addressable((n_rows, n_cols): (usize, usize)) -> Result<()> {
+    let bytes = n_rows.checked_mul(n_cols).and_then(|n| n.checked_mul(size_of::<f64>()));
+    let limit = isize::MAX.unsigned_abs();
+    // BLAS counts columns in 32 bits.
+    if bytes.is_none_or(|bytes| bytes > limit) || n_cols > i32::MAX.unsigned_abs() as usize {
+        return Err(Error::Unaddressable { n_rows, n_cols });
+    }
+    Ok(())
+}
+
 impl<'a> Block<'a> {
     /// Checks that the parts of a block belong together.
     ///
@@ -216,13 +230,7 @@ impl<'a> Block<'a> {
         if features.n_cols() == 0 {
             return Err(Error::Empty { name: "features", axis: "columns" });
         }
-        let n_cols = features.n_cols();
-        let bytes = expected.checked_mul(n_cols).and_then(|n| n.checked_mul(size_of::<f64>()));
-        let limit = isize::MAX.unsigned_abs();
-        // BLAS counts columns in 32 bits.
-        if bytes.is_none_or(|bytes| bytes > limit) || n_cols > i32::MAX.unsigned_abs() as usize {
-            return Err(Error::Unaddressable { n_rows: expected, n_cols });
-        }
+        check_addressable((expected, features.n_cols()))?;
         if response.n_rows() != expected {
             let (name, actual) = (response.name(), response.n_rows());
             return Err(Error::Shape { name, axis: "rows", actual, expected });

@@ -2,7 +2,7 @@
 //! pass over the features, without fine-tuning.
 //!
 //! Data flows one way, and each module names only those to its left:
-//! `error → threads → linalg → input → stats → decomp → covariance → metrics`.
+//! `error → memory → threads → linalg → input → stats → decomp → covariance → metrics`.
 //!
 //! ```
 //! use ndarray::array;
@@ -30,6 +30,7 @@ pub mod decomp;
 pub mod error;
 pub mod input;
 pub mod linalg;
+pub mod memory;
 pub mod metrics;
 pub mod stats;
 pub mod threads;

@@ -8,6 +8,10 @@
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
+use crate::memory::Gather;
+
+/// The name of what a parallel job returns.
+const RESULTS: &str = "the results of the parts of a job";
 
 /// A thread pool, or the calling thread, and the caller's request to stop.
 pub struct Context<'a> {
@@ -54,11 +58,17 @@ impl<'a> Context<'a> {
     ) -> Result<Vec<T>> {
         let guarded = |i| self.check().and_then(|()| f(i));
         match self.pool {
-            Some(pool) if n > 1 => pool.install(|| {
-                let results: Vec<Result<T>> = (0..n).into_par_iter().map(guarded).collect();
-                results.into_iter().collect()
-            }),
-            _ => (0..n).map(guarded).collect(),
+            Some(pool) if n > 1 => {
+                // Room for all results first: rayon's own collecting cannot report that there is none.
+                let mut results = (0..n).map(|_| None).gathered(RESULTS)?;
+                pool.install(|| {
+                    let each = results.par_iter_mut().enumerate();
+                    each.for_each(|(i, result)| *result = Some(guarded(i)));
+                });
+                let all = results.into_iter().map(|result| result.unwrap_or(Err(Error::NoData)));
+                all.gathered_ok(RESULTS)
+            }
+            _ => (0..n).map(guarded).gathered_ok(RESULTS),
         }
     }
 
@@ -70,22 +80,39 @@ impl<'a> Context<'a> {
     ) -> Result<()> {
         let guarded = |(i, item): (usize, &mut T)| self.check().and_then(|()| f(i, item));
         match self.pool {
-            Some(pool) if items.len() > 1 => pool.install(|| {
-                let results: Vec<Result<()>> =
-                    items.par_iter_mut().enumerate().map(guarded).collect();
-                results.into_iter().collect()
-            }),
+            Some(pool) if items.len() > 1 => {
+                pool.install(|| first_error(items.par_iter_mut().enumerate().map(guarded)))
+            }
             _ => items.iter_mut().enumerate().try_for_each(guarded),
         }
     }
 
-    /// Computes `total += part`, in parallel.
+    /// Calls `f(i, chunk)` for every chunk of `size` items, the last of which may be shorter; the error
+    /// is that of the first task that failed. Makes no list of the chunks.
+    pub(crate) fn for_each_chunk<T: Send>(
+        &self,
+        items: &mut [T],
+        size: usize,
+        f: impl Fn(usize, &mut [T]) -> Result<()> + Sync,
+    ) -> Result<()> {
+        let size = size.max(1);
+        let guarded = |(i, chunk): (usize, &mut [T])| self.check().and_then(|()| f(i, chunk));
+        match self.pool {
+            Some(pool) if items.len() > size => {
+                pool.install(|| first_error(items.par_chunks_mut(size).enumerate().map(guarded)))
+            }
+            _ => items.chunks_mut(size).enumerate().try_for_each(guarded),
+        }
+    }
+
+    /// Computes `total += part`, in parallel. An empty part adds nothing.
     pub(crate) fn add(&self, part: &[f64], total: &mut [f64]) -> Result<()> {
         const RUN: usize = 1 << 18;
-        let mut runs: Vec<(&mut [f64], &[f64])> =
-            total.chunks_mut(RUN).zip(part.chunks(RUN)).collect();
-        self.for_each_mut(&mut runs, |_, (total, part)| {
-            total.iter_mut().zip(*part).for_each(|(total, part)| *total += part);
+        if part.is_empty() {
+            return Ok(());
+        }
+        self.for_each_chunk(total, RUN, |run, total| {
+            total.iter_mut().zip(&part[run * RUN..]).for_each(|(total, part)| *total += part);
             Ok(())
         })
     }
@@ -102,7 +129,7 @@ impl<'a> Context<'a> {
         fill: impl Fn(usize, &mut T) -> Result<()> + Sync,
     ) -> Result<T> {
         let mut total: Option<T> = None;
-        let mut parts: Vec<T> = Vec::new();
+        let mut parts: Vec<T> = Vec::new(); // as many as threads
         for start in (0..n).step_by(self.n_threads()) {
             let width = self.n_threads().min(n - start);
             let used = parts.len();
@@ -123,9 +150,16 @@ impl<'a> Context<'a> {
     }
 }
 
+/// The error of the first task that failed, in their order.
+fn first_error(results: impl ParallelIterator<Item = Result<()>>) -> Result<()> {
+    let errors = results.filter_map(Result::err);
+    errors.reduce_with(|first, _| first).map_or(Ok(()), Err) // of neighbours, in order
+}
+
 /// Ranges of at most `size` items that cover `n` of them.
-pub(crate) fn chunks(n: usize, size: usize) -> Vec<std::ops::Range<usize>> {
-    (0..n).step_by(size.max(1)).map(|start| start..n.min(start + size)).collect()
+pub(crate) fn chunks(n: usize, size: usize) -> Result<Vec<std::ops::Range<usize>>> {
+    let starts = (0..n).step_by(size.max(1));
+    starts.map(|start| start..n.min(start + size)).gathered("the ranges of a job")
 }
 
 /// A sum over some of the rows, which can be added to that over others.

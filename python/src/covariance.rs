@@ -10,10 +10,11 @@ use transferability::covariance::{
     self, Centre, ClassCovariances, Covariance, RateConvention, Shrinkage,
 };
 use transferability::error::Result;
+use transferability::memory::Gather;
 use transferability::threads::Context;
 
 use crate::arrays::{Features, Scored};
-use crate::errors::named;
+use crate::errors::{CoreError, named};
 use crate::run::run;
 use crate::state::names;
 use crate::stats::Stats;
@@ -219,7 +220,9 @@ pub(crate) fn coding_rate_reduction<'py>(
     let found = of_stats(py, stats, n_threads, |stats, context| {
         covariance::coding_rate_reduction(stats, eps, convention, context)
     })?;
-    let per_class: Vec<f64> = found.per_class.iter().map(|(_, rate)| *rate).collect();
+    let per_class =
+        found.per_class.iter().map(|(_, rate)| *rate).gathered("the rates of the classes");
+    let per_class = per_class.map_err(CoreError)?;
     Ok((found.total, per_class.into_pyarray(py), found.difference, found.rounding))
 }
 
@@ -230,7 +233,8 @@ fn to_python(py: Python<'_>, found: Covariance) -> PyResult<Shrunk<'_>> {
 fn classes_to_python(py: Python<'_>, found: ClassCovariances) -> PyResult<OfClasses<'_>> {
     let d = found.n_features;
     let classes = names(py, found.classes.iter().map(|(class, _)| class))?;
-    let counts: Vec<u64> = found.classes.iter().map(|(_, count)| *count).collect();
+    let counts = found.classes.iter().map(|(_, count)| *count).gathered("the classes");
+    let counts = counts.map_err(CoreError)?;
     let shape = (counts.len(), d, d);
     let stack = found.per_class.map(|values| Array3::from_shape_vec(shape, values));
     let stack = stack.transpose().map_err(|error| named("InternalError", error.to_string()))?;
@@ -243,4 +247,16 @@ fn square(py: Python<'_>, values: Vec<f64>, d: usize) -> PyResult<Bound<'_, PyAr
     let matrix = Array2::from_shape_vec((d, d), values);
     let matrix = matrix.map_err(|error| named("InternalError", error.to_string()))?;
     Ok(matrix.into_pyarray(py))
+}
+
+/// Checks that LAPACK can decompose features of this shape; `of_spectrum` as for their spectrum.
+#[pyfunction]
+pub(crate) fn check_shape(n_rows: usize, n_cols: usize, of_spectrum: bool) -> PyResult<()> {
+    let shape = (n_rows, n_cols);
+    let checked = if of_spectrum {
+        covariance::check_spectrum_shape(shape)
+    } else {
+        covariance::check_shape(shape)
+    };
+    Ok(checked.map_err(CoreError)?)
 }

@@ -83,16 +83,17 @@ impl Keeping {
         self.lock()?.take(layout)
     }
 
-    /// Return what the system has, if need be after it got back what is kept.
-    fn ask_system(&self, get: impl Fn() -> *mut u8) -> *mut u8 {
-        let start = get();
-        match start.is_null().then(|| self.lock()).flatten() {
-            None => start,
-            Some(mut kept) => {
-                kept.clear();
-                get()
-            }
+    /// Return what the system has for a request of so many bytes, if need be after it got back what is
+    /// kept, and for a small one also the reserve.
+    fn ask_system(&self, bytes: usize, get: impl Fn() -> *mut u8) -> *mut u8 {
+        let mut start = get();
+        if start.is_null()
+            && let Some(mut kept) = self.lock()
+        {
+            kept.clear();
+            start = get();
         }
+        if start.is_null() && bytes <= LEAST && reserve::give_up() { get() } else { start }
     }
 }
 
@@ -104,7 +105,7 @@ unsafe impl GlobalAlloc for Keeping {
             // SAFETY: the caller's promise on the layout is the system's condition.
             unsafe { System.alloc(layout) }
         };
-        self.take(layout).unwrap_or_else(|| self.ask_system(fresh))
+        self.take(layout).unwrap_or_else(|| self.ask_system(layout.size(), fresh))
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
@@ -112,7 +113,7 @@ unsafe impl GlobalAlloc for Keeping {
             // SAFETY: as for `alloc`.
             unsafe { System.alloc_zeroed(layout) }
         };
-        let Some(start) = self.take(layout) else { return self.ask_system(fresh) };
+        let Some(start) = self.take(layout) else { return self.ask_system(layout.size(), fresh) };
         // SAFETY: the block has this size, and is nobody else's.
         unsafe { start.write_bytes(0, layout.size()) };
         start
@@ -130,7 +131,7 @@ unsafe impl GlobalAlloc for Keeping {
     }
 
     unsafe fn realloc(&self, start: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        self.ask_system(|| {
+        self.ask_system(size, || {
             // SAFETY: as for `dealloc`; the caller promises a size that is not 0.
             unsafe { System.realloc(start, layout, size) }
         })
@@ -144,3 +145,57 @@ pub(crate) fn release_memory() {
         kept.clear();
     }
 }
+
+/// Memory that is given up for requests that cannot report failure.
+///
+/// Whatever the data make large is asked for by functions that report failure. What is left are small
+/// requests, after whose refusal Rust ends the process: so [`RESERVE`] bytes of address space are held,
+/// given up where the system refuses a small request, and held again before the next call begins.
+#[cfg(unix)]
+mod reserve {
+    use std::ptr::null_mut;
+    use std::sync::atomic::{AtomicPtr, Ordering::AcqRel, Ordering::Acquire};
+
+    use libc::c_void;
+
+    /// Several times the least that the system's allocator asks the kernel for.
+    const RESERVE: usize = 8 << 20;
+
+    static START: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+
+    /// Give up the reserve; whether there was one.
+    pub(super) fn give_up() -> bool {
+        let start = START.swap(null_mut(), AcqRel);
+        // SAFETY: a mapping of this size that nobody uses, and that no other thread has taken.
+        !start.is_null() && unsafe { libc::munmap(start, RESERVE) } == 0
+    }
+
+    /// Hold the reserve, where the system has room for it. Where it has none, a call that needs little
+    /// passes all the same.
+    pub(crate) fn hold() {
+        if !START.load(Acquire).is_null() {
+            return;
+        }
+        let kind = libc::MAP_PRIVATE | libc::MAP_ANON;
+        // SAFETY: a new private mapping at an address of the system's choice, of no access.
+        let start = unsafe { libc::mmap(null_mut(), RESERVE, libc::PROT_NONE, kind, -1, 0) };
+        if start == libc::MAP_FAILED {
+            return;
+        }
+        if START.compare_exchange(null_mut(), start, AcqRel, Acquire).is_err() {
+            // SAFETY: the mapping of above, which another thread's has made superfluous.
+            unsafe { libc::munmap(start, RESERVE) };
+        }
+    }
+}
+
+#[cfg(not(unix))]
+mod reserve {
+    pub(super) fn give_up() -> bool {
+        false
+    }
+
+    pub(crate) fn hold() {}
+}
+
+pub(crate) use reserve::hold as hold_reserve;

@@ -25,8 +25,8 @@ mod _core {
     use super::arrays::span;
     #[pymodule_export]
     use super::covariance::{
-        class_covariances, class_covariances_of, class_means, coding_rate, coding_rate_reduction,
-        covariance_of, discriminant, of as covariance, spectrum,
+        check_shape, class_covariances, class_covariances_of, class_means, coding_rate,
+        coding_rate_reduction, covariance_of, discriminant, of as covariance, spectrum,
     };
     #[pymodule_export]
     use super::kept::release_memory;

@@ -8,7 +8,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 use transferability::metrics::{self, Detail, METRICS, OptionValue, Options};
 
-use crate::errors::named;
+use crate::errors::{CoreError, named};
 
 type Unpacked = (Py<PyArray1<f64>>, Py<PyDict>);
 type Parts = (Vec<f64>, Vec<(&'static str, Detail)>);
@@ -103,6 +103,11 @@ impl Requests {
             Ok((metric.into_boxed_str(), Options(pairs)))
         };
         requests.into_iter().map(one).collect::<PyResult<_>>().map(Self)
+    }
+
+    /// Raises if every metric decomposes features and LAPACK cannot decompose those of this shape.
+    fn check_shape(&self, n_rows: usize, n_cols: usize) -> PyResult<()> {
+        Ok(metrics::check_shape(&self.0, (n_rows, n_cols)).map_err(CoreError)?)
     }
 }
 

@@ -15,6 +15,7 @@ use transferability::linalg::reserve_buffers;
 use transferability::threads::Context;
 
 use crate::errors::{CoreError, named};
+use crate::kept::hold_reserve;
 
 /// Interval at which signals are checked.
 const INTERVAL: Duration = Duration::from_millis(50);
@@ -52,6 +53,7 @@ pub(crate) fn run<T: Send>(
     stop: &AtomicBool,
     job: impl FnOnce(&Context<'_>) -> Result<T> + Send,
 ) -> PyResult<T> {
+    hold_reserve();
     // With the interpreter attached, so that no fork of Python finds the lock of the pools taken.
     let pool = if work < SMALL || n_threads <= 1 { None } else { pool(py, n_threads)? };
     let result = py.detach(|| {

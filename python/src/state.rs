@@ -6,7 +6,9 @@ use numpy::ndarray::Array2;
 use numpy::{IntoPyArray, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
+use transferability::error::Error;
 use transferability::input::Label;
+use transferability::memory::Gather;
 use transferability::stats::{
     JointMoments, Moments, Precision, Responses, Stats as Core, TargetMoments,
 };
@@ -14,6 +16,8 @@ use transferability::stats::{
 use crate::errors::{CoreError, named};
 use crate::run::run;
 use crate::stats::{Stats, precision_name};
+
+const MOMENTS: &str = "the moments";
 
 /// The statistics as bytes, with notes.
 #[pyfunction]
@@ -24,13 +28,22 @@ pub(crate) fn to_bytes<'py>(
 ) -> PyResult<Bound<'py, PyBytes>> {
     let stats = stats.read(py);
     let bytes = py.detach(|| stats.to_bytes(notes)).map_err(CoreError)?;
-    Ok(PyBytes::new(py, &bytes))
+    // Room that the interpreter cannot find is an error, where `PyBytes::new` would panic.
+    let len = bytes.len();
+    let copied = PyBytes::new_with(py, len, |room| {
+        room.copy_from_slice(&bytes);
+        Ok(())
+    });
+    let what = "the statistics as bytes";
+    Ok(copied.map_err(|_| CoreError(Error::OutOfMemory { what, bytes: len }))?)
 }
 
 /// The statistics and the notes in bytes that `to_bytes` wrote.
 #[pyfunction]
-pub(crate) fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<(Stats, String)> {
-    let (core, notes) = run(py, 1, 0.0, &AtomicBool::new(false), |_| Core::from_bytes(data))?;
+#[pyo3(signature = (data, *, trusted = false))]
+pub(crate) fn from_bytes(py: Python<'_>, data: &[u8], trusted: bool) -> PyResult<(Stats, String)> {
+    let read = if trusted { Core::from_trusted_bytes } else { Core::from_bytes };
+    let (core, notes) = run(py, 1, 0.0, &AtomicBool::new(false), |_| read(data))?;
     Ok((Stats::wrap(core), notes))
 }
 
@@ -159,18 +172,19 @@ fn from_dict(dict: &Bound<'_, PyDict>) -> PyResult<Moments> {
     let need =
         |key: &str| get(key)?.ok_or_else(|| named("DataError", format!("moments have no {key:?}")));
     let vector = |key: &str| {
-        Ok::<_, PyErr>(need(key)?.extract::<PyReadonlyArray1<'_, f64>>()?.as_array().to_vec())
+        let array = need(key)?.extract::<PyReadonlyArray1<'_, f64>>()?;
+        Ok::<_, PyErr>(array.as_array().iter().copied().gathered(MOMENTS).map_err(CoreError)?)
     };
     let matrix = |key: &str| {
         let array = need(key)?.extract::<PyReadonlyArray2<'_, f64>>()?;
-        Ok::<_, PyErr>(array.as_array().iter().copied().collect::<Vec<f64>>())
+        Ok::<_, PyErr>(array.as_array().iter().copied().gathered(MOMENTS).map_err(CoreError)?)
     };
     let responses = if let Some(classes) = get("classes")? {
         let classes = classes.try_iter()?.map(|value| class(&value?));
         let counts: PyReadonlyArray1<'_, u64> = need("class_counts")?.extract()?;
         Responses::Labels {
             classes: classes.collect::<PyResult<_>>()?,
-            counts: counts.as_array().to_vec(),
+            counts: counts.as_array().iter().copied().gathered(MOMENTS).map_err(CoreError)?,
             sums: matrix("class_sums")?,
             squares: get("class_squares")?.map(|_| vector("class_squares")).transpose()?,
         }

@@ -9,6 +9,7 @@ use pyo3::sync::RwLockExt;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use transferability::decomp::Prepared;
 use transferability::error::Error;
+use transferability::memory::Gather;
 use transferability::metrics;
 use transferability::stats::{Precision, Stats as Core};
 
@@ -142,7 +143,8 @@ impl Stats {
     fn summary<'py>(&self, py: Python<'py>) -> PyResult<Summary<'py>> {
         let inner = self.read(py);
         let (rows, columns) = (inner.n_samples(), inner.n_features());
-        let Some(classes) = inner.classes() else { return Ok((rows, columns, None, None)) };
+        let classes = inner.classes().map_err(CoreError)?;
+        let Some(classes) = classes else { return Ok((rows, columns, None, None)) };
         let names = names(py, classes.iter().map(|(class, _)| class))?.to_tuple();
         let counts = PyTuple::new(py, classes.iter().map(|(_, count)| count))?;
         Ok((rows, columns, Some(names), Some(counts)))
@@ -165,8 +167,8 @@ impl Stats {
     }
 
     /// The mean of the features, (D,).
-    fn mean<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
-        self.read(py).mean().into_pyarray(py)
+    fn mean<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<f64>>> {
+        Ok(self.read(py).mean().map_err(CoreError)?.into_pyarray(py))
     }
 
     #[getter]
@@ -182,19 +184,22 @@ impl Stats {
     /// Whether separate statistics of every class are held.
     #[getter]
     fn class_scatters(&self, py: Python<'_>) -> bool {
-        self.read(py).by_class().is_some()
+        self.read(py).holds_class_scatters()
     }
 
     /// The classes that occur, sorted.
     #[getter]
     fn classes<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
-        let Some(classes) = self.read(py).classes() else { return Ok(None) };
+        let classes = self.read(py).classes().map_err(CoreError)?;
+        let Some(classes) = classes else { return Ok(None) };
         Ok(Some(names(py, classes.iter().map(|(class, _)| class))?))
     }
 
     #[getter]
-    fn class_counts(&self, py: Python<'_>) -> Option<Vec<u64>> {
-        self.read(py).classes().map(|classes| classes.into_iter().map(|(_, count)| count).collect())
+    fn class_counts(&self, py: Python<'_>) -> PyResult<Option<Vec<u64>>> {
+        let classes = self.read(py).classes().map_err(CoreError)?;
+        let counts = classes.map(|classes| classes.into_iter().map(|(_, count)| count));
+        Ok(counts.map(|counts| counts.gathered("the classes")).transpose().map_err(CoreError)?)
     }
 
     #[getter]

@@ -15,12 +15,13 @@
 use crate::error::{Error, Result};
 use crate::input::{Block, Label, Response, Rows, check_finite};
 use crate::linalg::blas::{axpy, gram_add, scale};
+use crate::linalg::lapack::check_order;
 use crate::linalg::memory::{Gather, copied, reserved, zeros};
-use crate::stats::{Held, Labels, Precision, Second, Stats, sample_mean};
+use crate::stats::{Held, LARGEST, Labels, Precision, Second, Stats, sample_mean};
 use crate::threads::{self, Context};
 
 use super::estimate::{into_covariance, mirror, stats_of};
-use super::{Centre, LARGEST, Shrinkage, check, covariance};
+use super::{Centre, Shrinkage, check, covariance};
 
 /// Covariances within and between classes, each (D, D), row-major and symmetric.
 #[derive(Debug, Clone)]
@@ -67,7 +68,7 @@ pub fn class_covariances(
     context: &Context<'_>,
 ) -> Result<ClassCovariances> {
     check(stats, Centre::Mean)?;
-    let classes = stats.classes().ok_or(Error::Missing { what: "class labels" })?;
+    let classes = stats.classes()?.ok_or(Error::Missing { what: "class labels" })?;
     let n_features = stats.n_features;
     let between = between(stats, context)?;
     if per_class {
@@ -89,8 +90,7 @@ pub fn class_covariances(
 
 /// W and the covariance of each class, from the statistics of every class.
 fn stack(stats: &Stats, context: &Context<'_>) -> Result<(Vec<f64>, Vec<f64>)> {
-    let missing = Error::Missing { what: "statistics of every class" };
-    let classes = stats.by_class().ok_or(missing)?;
+    let classes = stats.needed_by_class()?;
     let square = stats.n_features * stats.n_features;
     let mut within = zeros(square, "the covariance within classes")?;
     let mut stack = zeros(classes.len() * square, "the covariances of the classes")?;
@@ -128,6 +128,7 @@ pub fn class_covariances_of(
     per_class: bool,
     context: &Context<'_>,
 ) -> Result<ClassCovariances> {
+    check_order(features.n_cols())?; // before a row is read
     let block = Block::new(features, labels.reborrow(), None)?;
     let rows = (0..features.n_rows()).gathered("the numbers of the rows")?;
     let Held::Labels(held) = Held::of_block(&block, &rows, &Held::Nothing)? else {
@@ -145,10 +146,12 @@ pub fn class_covariances_of(
         let stats = stats_of(&residuals, context)?;
         (into_covariance(stats, Centre::Mean, Shrinkage::None, context)?.matrix, None)
     };
-    let counts: Vec<f64> = held.counts.iter().map(|count| *count as f64).collect();
+    let counts =
+        held.counts.iter().map(|count| *count as f64).gathered("the counts of the classes")?;
     let between = outer(residuals.offsets, &counts, n_features, context)?;
-    let order = held.sorted();
-    let classes = order.iter().map(|c| (held.classes[*c].clone(), held.counts[*c])).collect();
+    let order = held.sorted()?;
+    let classes = order.iter().map(|c| (held.classes[*c].clone(), held.counts[*c]));
+    let classes = classes.gathered("the classes")?;
     Ok(ClassCovariances { classes, n_features, within, between, per_class: stack })
 }
 
@@ -188,7 +191,7 @@ pub fn class_means(stats: &Stats) -> Result<Vec<f64>> {
     };
     let n_features = stats.n_features;
     let mut sorted = reserved(offsets.len(), "the class means")?;
-    for c in labels.sorted() {
+    for c in labels.sorted()? {
         sorted.extend_from_slice(&offsets[c * n_features..(c + 1) * n_features]);
     }
     Ok(sorted)
@@ -212,7 +215,8 @@ fn class_offsets(stats: &Stats) -> Result<(Vec<f64>, Vec<f64>)> {
             sums
         }
     };
-    let counts: Vec<f64> = labels.counts.iter().map(|count| *count as f64).collect();
+    let counts =
+        labels.counts.iter().map(|count| *count as f64).gathered("the counts of the classes")?;
     for (sum, count) in sums.chunks_exact_mut(n_features).zip(&counts) {
         scale(1.0 / count, sum);
     }
@@ -227,7 +231,7 @@ fn outer(
     context: &Context<'_>,
 ) -> Result<Vec<f64>> {
     let n: f64 = counts.iter().sum();
-    let mut mean = vec![0.0; n_features];
+    let mut mean = zeros(n_features, "the mean of the features")?;
     for (offset, count) in offsets.chunks_exact(n_features).zip(counts) {
         axpy(count / n, offset, &mut mean);
     }
@@ -257,10 +261,10 @@ impl<'a> Residuals<'a> {
         let (n_rows, n_features) = (features.n_rows(), features.n_cols());
         let rows = (0..n_rows).gathered("the numbers of the rows")?;
         let shift = sample_mean(features, &rows, 0)?;
-        let chunks = threads::chunks(n_rows, ROWS.max(n_rows.div_ceil(64)));
+        let chunks = threads::chunks(n_rows, ROWS.max(n_rows.div_ceil(64)))?;
         let zero = || zeros(labels.classes.len() * n_features, "class sums");
         let mut offsets = context.sum(chunks.len(), zero, |i, sums: &mut Vec<f64>| {
-            let mut row = vec![0.0; n_features];
+            let mut row = zeros(n_features, "a row of features")?;
             for r in chunks[i].clone() {
                 features.read_row(r, &mut row);
                 check_finite("features", r, &row)?;

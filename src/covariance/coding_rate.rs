@@ -16,10 +16,13 @@
 
 use crate::error::{Error, Result};
 use crate::input::Label;
+use crate::linalg::memory::Gather;
 use crate::stats::Stats;
 use crate::threads::Context;
 
 use super::{Centre, Rate, Recentred, check};
+
+const RATES: &str = "the rates of the classes";
 
 /// Which of the two definitions of the table above.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,7 +107,7 @@ pub fn coding_rate(
     check(stats, convention.centre())?;
     context.check()?;
     let scale = convention.scale(eps, stats.n_features)?;
-    let recentred = Recentred { stats, to_shift: convention.centre().to_shift(stats) };
+    let recentred = Recentred { stats, to_shift: convention.centre().to_shift(stats)? };
     let Rate { value, rounding } = recentred.rate(scale, context)?;
     Ok(CodingRate { value, rounding })
 }
@@ -139,15 +142,15 @@ pub fn coding_rate_reduction(
 ) -> Result<CodingRateReduction> {
     check(stats, convention.centre())?;
     let scale = convention.scale(eps, stats.n_features)?;
-    let to_shift = convention.centre().to_shift(stats);
+    let to_shift = convention.centre().to_shift(stats)?;
     let rates = ClassRates::new(stats, &to_shift, scale, context)?;
     let (n, n_classes) = (stats.n_samples as f64, rates.classes.len() as f64);
-    let classes = stats.classes().ok_or(Error::Missing { what: "class labels" })?;
+    let classes = stats.classes()?.ok_or(Error::Missing { what: "class labels" })?;
     let weights = classes.iter().map(|(_, count)| match convention {
         RateConvention::TransRate => 1.0 / n_classes,
         RateConvention::Mcr2 => *count as f64 / n,
     });
-    let weights: Vec<f64> = weights.collect();
+    let weights = weights.gathered(RATES)?;
     Ok(CodingRateReduction {
         total: rates.total.value,
         difference: rates.difference(&weights),
@@ -156,7 +159,7 @@ pub fn coding_rate_reduction(
             .into_iter()
             .zip(&rates.classes)
             .map(|((class, _), rate)| (class, rate.value))
-            .collect(),
+            .gathered(RATES)?,
     })
 }
 
@@ -174,8 +177,7 @@ impl ClassRates {
         scale: f64,
         context: &Context<'_>,
     ) -> Result<Self> {
-        let missing = Error::Missing { what: "statistics of every class" };
-        let classes = stats.by_class().filter(|classes| !classes.is_empty()).ok_or(missing)?;
+        let classes = stats.needed_by_class()?;
         // A single class is all rows: computed once, so that the difference is exactly zero.
         let n_rates = if classes.len() == 1 { 1 } else { classes.len() + 1 };
         let mut rates = context.map(n_rates, |i| {
@@ -183,7 +185,7 @@ impl ClassRates {
             let of = if i == 0 { stats } else { classes[i - 1] };
             // s_c − point = (s_c − s) + (s − point), which keeps the digits of a large offset.
             let moved = of.shift.iter().zip(&stats.shift).map(|(own, shift)| own - shift);
-            let to_shift = moved.zip(to_shift).map(|(moved, e)| moved + e).collect();
+            let to_shift = moved.zip(to_shift).map(|(moved, e)| moved + e).gathered(RATES)?;
             Recentred { stats: of, to_shift }.rate(scale, context)
         })?;
         let total = if classes.len() == 1 { rates[0] } else { rates.remove(0) };

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::linalg::blas::{gram_add, row_gram_add};
 use crate::linalg::lapack::{Cholesky, TridiagonalForm, check_order};
-use crate::linalg::memory::{copied, zeros};
+use crate::linalg::memory::{Gather, copied, zeros};
 use crate::threads::{Context, chunks};
 
 /// What is found of a covariance Σ and offsets.
@@ -80,12 +80,12 @@ fn whiten_by_vectors(
     let d = within.len().isqrt();
     let form = TridiagonalForm::reduce(copied(within, "a covariance")?, d, context)?;
     let (values, vectors) = form.largest(d, context)?;
-    let roots: Vec<f64> = values.iter().map(|value| (value.max(0.0) + ridge).sqrt()).collect();
-    let mut rows: Vec<&mut [f64]> = offsets.chunks_mut(d).collect();
-    context.for_each_mut(&mut rows, |_, row| {
+    let roots = values.iter().map(|value| (value.max(0.0) + ridge).sqrt());
+    let roots = roots.gathered("the eigenvalues of a covariance")?;
+    context.for_each_chunk(offsets, d, |_, row| {
         let along = vectors.chunks_exact(d).zip(&roots);
         let scores = along.map(|(vector, root)| crate::linalg::blas::dot(vector, row) / root);
-        let scores: Vec<f64> = scores.collect();
+        let scores = scores.gathered("an offset between means")?;
         row.copy_from_slice(&scores);
         Ok(())
     })
@@ -107,7 +107,7 @@ fn squares_of_singular(rows: &[f64], d: usize, context: &Context<'_>) -> Result<
         row_gram_add(rows, d, 0..d, &mut products, context)?;
         products
     } else {
-        let parts = chunks(n, (CALL / (d * d)).max(d));
+        let parts = chunks(n, (CALL / (d * d)).max(d))?;
         context.sum(parts.len(), zero, |i, products: &mut Vec<f64>| {
             gram_add(&rows[parts[i].start * d..parts[i].end * d], d, products);
             Ok(())
@@ -117,8 +117,11 @@ fn squares_of_singular(rows: &[f64], d: usize, context: &Context<'_>) -> Result<
         let largest = rows.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
         return Err(Error::OutOfRange { name: "features", largest, problem: "overflow" });
     }
-    let values = reduce(products, order, context)?.eigenvalues()?;
-    Ok(values.into_iter().map(|value| value.max(0.0)).collect())
+    let mut values = reduce(products, order, context)?.eigenvalues()?;
+    for value in &mut values {
+        *value = value.max(0.0);
+    }
+    Ok(values)
 }
 
 #[cfg(test)]

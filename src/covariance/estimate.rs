@@ -11,6 +11,8 @@ use crate::decomp::Spread;
 use crate::error::{Error, Result};
 use crate::input::{Block, Response, Rows};
 use crate::linalg::blas::{axpy, dot, scale};
+use crate::linalg::lapack::check_order;
+use crate::linalg::memory::Gather;
 use crate::stats::{Precision, Second, Stats};
 use crate::threads::Context;
 
@@ -118,6 +120,7 @@ pub fn covariance_of(
     by: Shrinkage,
     context: &Context<'_>,
 ) -> Result<Covariance> {
+    check_order(features.n_cols())?; // before a row is read
     into_covariance(stats_of(features, context)?, centre, by, context)
 }
 
@@ -138,8 +141,7 @@ pub(super) fn into_covariance(
     let (n, n_features) = (stats.n_samples as f64, stats.n_features);
     let (mut matrix, trace, a) = shrunk_scatter(stats, centre, by, context)?;
     let (factor, added) = ((1.0 - a) / n, a * (trace / n / n_features as f64));
-    let mut rows: Vec<&mut [f64]> = matrix.chunks_exact_mut(n_features).collect();
-    context.for_each_mut(&mut rows, |i, row| {
+    context.for_each_chunk(&mut matrix, n_features, |i, row| {
         scale(factor, &mut row[i..]);
         row[i] += added;
         Ok(())
@@ -158,24 +160,25 @@ fn shrunk_scatter(
     check(&stats, centre)?;
     stats.hold_scatter(context)?;
     let (n, n_features) = (stats.n_samples as f64, stats.n_features);
-    let (offset, mean, largest) = (stats.mean_about_shift(), stats.mean(), stats.largest);
-    let fourth = (by == Shrinkage::LedoitWolf).then(|| stats.centred_fourth());
+    let (offset, mean, largest) = (stats.mean_about_shift()?, stats.mean()?, stats.largest);
+    let fourth = (by == Shrinkage::LedoitWolf).then(|| stats.centred_fourth()).transpose()?;
     let Second::Scatter(mut matrix) = stats.second else { return Err(Error::NoData) };
 
     add_outer(&mut matrix, -n, &offset, context)?;
     let own = spread(&matrix, n_features, context)?;
-    if !own.trace.is_finite() {
-        return Err(Error::OutOfRange { name: "features", largest, problem: "overflow" });
-    }
     let (about, moved) = match centre {
         Centre::Mean => (own, 0.0),
         Centre::Zero => {
-            let along = if fourth.is_some() { quadratic(&matrix, &mean) } else { 0.0 };
+            let square = dot(&mean, &mean);
+            // μᵀSμ may leave the range of float64: μ in units of the norm of all rows.
+            let size = (own.trace + n * square).sqrt();
+            let in_size = mean.iter().map(|x| x / size).gathered("the mean in its unit")?;
+            let along = if fourth.is_some() { quadratic(&matrix, &in_size) } else { 0.0 };
             add_outer(&mut matrix, n, &mean, context)?;
             let about = spread(&matrix, n_features, context)?;
-            let (square, unit) = (dot(&mean, &mean), about.trace);
+            let unit = about.trace;
             let third = fourth.as_ref().map_or(0.0, |fourth| fourth.along(&mean, unit));
-            let moved = square / unit * own.trace / unit + along / unit / unit;
+            let moved = square / unit * (own.trace / unit) + along / unit * (size * size / unit);
             (about, 2.0 * n * (moved + 2.0 * third))
         }
     };
@@ -195,8 +198,7 @@ fn shrunk_scatter(
 
 /// Adds factor · v vᵀ to an upper triangle.
 fn add_outer(matrix: &mut [f64], factor: f64, v: &[f64], context: &Context<'_>) -> Result<()> {
-    let mut rows: Vec<&mut [f64]> = matrix.chunks_exact_mut(v.len()).collect();
-    context.for_each_mut(&mut rows, |i, row| {
+    context.for_each_chunk(matrix, v.len(), |i, row| {
         axpy(factor * v[i], &v[i..], &mut row[i..]);
         row[i] = row[i].max(0.0);
         Ok(())
@@ -231,8 +233,7 @@ pub(super) fn mirror(matrix: &mut [f64], order: usize, context: &Context<'_>) ->
         let end = order.min(start + TILE);
         let (upper, below) = matrix.split_at_mut(end * order);
         let upper = &upper[start * order..];
-        let mut below: Vec<&mut [f64]> = below.chunks_mut(TILE * order).collect();
-        context.for_each_mut(&mut below, |tile, rows| {
+        context.for_each_chunk(below, TILE * order, |tile, rows| {
             let first = end + tile * TILE;
             for (r, row) in rows.chunks_exact_mut(order).enumerate() {
                 for (i, out) in row[start..end].iter_mut().enumerate() {

@@ -54,6 +54,10 @@ pub(crate) use rate::Rate;
 pub(crate) use recentred::Recentred;
 
 use crate::error::{Error, Result};
+use crate::input::check_addressable;
+use crate::linalg::blas::scale;
+use crate::linalg::lapack::{check_order, check_svd_order};
+use crate::linalg::memory::copied;
 use crate::stats::Stats;
 
 /// The point that second moments are taken about.
@@ -68,32 +72,40 @@ pub enum Centre {
 
 impl Centre {
     /// s − centre, (D,), for the shift s of the statistics.
-    fn to_shift(self, stats: &Stats) -> Vec<f64> {
+    fn to_shift(self, stats: &Stats) -> Result<Vec<f64>> {
         match self {
-            Self::Mean => stats.mean_about_shift().iter().map(|offset| -offset).collect(),
-            Self::Zero => stats.shift.clone(),
+            Self::Mean => {
+                let mut offset = stats.mean_about_shift()?;
+                scale(-1.0, &mut offset);
+                Ok(offset)
+            }
+            Self::Zero => copied(&stats.shift, "the centre of the features"),
         }
     }
 }
 
-/// The largest distance from the shift: its square, times any N, stays below 1e308.
-const LARGEST: f64 = 1e150;
-
 /// Refuses statistics of no rows, and magnitudes whose squares leave the range of float64.
 fn check(stats: &Stats, centre: Centre) -> Result<()> {
-    const SMALLEST: f64 = 1e-150;
     if stats.is_empty() {
         return Err(Error::NoData);
     }
-    let offset = stats.shift.iter().fold(0.0, |a: f64, s| a.max(s.abs()));
-    let largest = match centre {
-        Centre::Mean => stats.largest,
-        Centre::Zero => stats.largest.max(offset),
-    };
-    let problem = match largest {
-        largest if largest > LARGEST => "overflow",
-        largest if largest > 0.0 && largest < SMALLEST => "underflow",
-        _ => return Ok(()),
-    };
-    Err(Error::OutOfRange { name: "features", largest, problem })
+    stats.check_covariance(centre == Centre::Zero)
+}
+
+/// Check that LAPACK can decompose features of this shape, before a row of them is read.
+///
+/// # Errors
+/// [`Error::Unaddressable`], [`Error::TooLarge`].
+pub fn check_shape((n_rows, n_cols): (usize, usize)) -> Result<()> {
+    check_addressable((n_rows, n_cols))?;
+    check_order(n_rows.min(n_cols))
+}
+
+/// Check as [`check_shape`] for a spectrum, for which fewer rows than columns are decomposed as they are.
+///
+/// # Errors
+/// [`Error::Unaddressable`], [`Error::TooLarge`].
+pub fn check_spectrum_shape((n_rows, n_cols): (usize, usize)) -> Result<()> {
+    check_addressable((n_rows, n_cols))?;
+    if n_rows <= n_cols { check_svd_order(n_rows) } else { check_order(n_cols) }
 }

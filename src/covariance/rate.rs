@@ -21,13 +21,15 @@ use ndarray::Array2;
 
 use crate::decomp::ScaledFactor;
 use crate::error::{Error, Result};
-use crate::linalg::blas::{dot, scale};
+use crate::linalg::blas::{axpy, dot, scale};
 use crate::linalg::lapack::{Cholesky, singular_values};
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::{Gather, zeros};
 use crate::stats::Second;
 use crate::threads::Context;
 
 use super::Recentred;
+
+const SQUARES: &str = "the squares of the columns";
 
 /// The rounding error from which singular values are computed instead. They take about fifty times as
 /// long, so the limit is higher for large matrices, whose rates are large and whose errors cancel.
@@ -54,12 +56,12 @@ impl Recentred<'_> {
         let (mut matrix, order, held, mut from_point) = match &self.stats.second {
             Second::Rows { .. } => {
                 let (products, order) = self.products(context)?;
-                let held = products.iter().step_by(order + 1).copied().collect();
+                let held = products.iter().step_by(order + 1).copied().gathered(SQUARES)?;
                 (products, order, held, None)
             }
             Second::Scatter(_) => {
                 let (scatter, held) = self.scatter_about_mean()?;
-                (scatter, self.to_shift.len(), held, Some(self.mean_from_point()))
+                (scatter, self.to_shift.len(), held, Some(self.mean_from_point()?))
             }
         };
         for (i, row) in matrix.chunks_exact_mut(order).enumerate() {
@@ -112,7 +114,7 @@ impl Recentred<'_> {
     fn root(&self, t: f64, context: &Context<'_>) -> Result<(Vec<f64>, f64)> {
         let n_features = self.to_shift.len();
         let (scatter, held) = self.scatter_about_mean()?;
-        let squares: Vec<f64> = scatter.iter().step_by(n_features + 1).copied().collect();
+        let squares = scatter.iter().step_by(n_features + 1).copied().gathered(SQUARES)?;
         let factor = ScaledFactor::new(scatter, self.stats.precision, context)?;
         let rank = factor.rank();
         // Of independent columns, from the rounding of the products that are held.
@@ -126,7 +128,7 @@ impl Recentred<'_> {
         unknown += (n_features - constant - rank) as f64 * part.ln_1p() / 2.0;
 
         let root = factor.root()?;
-        let offset = self.mean_from_point();
+        let offset = self.mean_from_point()?;
         if offset.iter().all(|d| *d == 0.0) {
             return Ok((root, unknown));
         }
@@ -140,15 +142,19 @@ impl Recentred<'_> {
 
     /// The scatter about the mean of the rows, upper triangle, and the diagonal of the one held.
     fn scatter_about_mean(&self) -> Result<(Vec<f64>, Vec<f64>)> {
-        let to_shift: Vec<f64> = self.stats.mean_about_shift().iter().map(|d| -d).collect();
+        let mut to_shift = self.stats.mean_about_shift()?;
+        scale(-1.0, &mut to_shift);
         let scatter = Recentred { stats: self.stats, to_shift }.scatter()?;
         let Second::Scatter(held) = &self.stats.second else { return Err(Error::NoData) };
-        Ok((scatter, held.iter().step_by(self.to_shift.len() + 1).copied().collect()))
+        let held = held.iter().step_by(self.to_shift.len() + 1).copied().gathered(SQUARES)?;
+        Ok((scatter, held))
     }
 
     /// δ, the mean of the rows less the point.
-    fn mean_from_point(&self) -> Vec<f64> {
-        self.stats.mean_about_shift().iter().zip(&self.to_shift).map(|(d, e)| d + e).collect()
+    fn mean_from_point(&self) -> Result<Vec<f64>> {
+        let mut offset = self.stats.mean_about_shift()?;
+        axpy(1.0, &self.to_shift, &mut offset);
+        Ok(offset)
     }
 }
 
@@ -226,7 +232,7 @@ mod tests {
             let block = Block::new(&rows, Response::Nothing(64), None).unwrap();
             stats.push(&block, &Context::serial()).unwrap();
             assert!(!stats.holds_rows());
-            let to_shift = stats.mean_about_shift().iter().map(|d| -d).collect();
+            let to_shift = stats.mean_about_shift().unwrap().iter().map(|d| -d).collect();
             Recentred { stats: &stats, to_shift }
                 .rate_by_singular_values(64.0 * 1e-4, &Context::serial())
                 .unwrap()

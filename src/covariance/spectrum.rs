@@ -10,6 +10,7 @@ use ndarray::Array2;
 
 use crate::error::{Error, Result};
 use crate::linalg::lapack::{TridiagonalForm, singular_values};
+use crate::linalg::memory::Gather;
 use crate::stats::{Precision, Stats};
 use crate::threads::Context;
 
@@ -41,7 +42,7 @@ use super::{Centre, Recentred, check};
 pub fn spectrum(stats: &Stats, centre: Centre, context: &Context<'_>) -> Result<Vec<f64>> {
     check(stats, centre)?;
     context.check()?;
-    let recentred = Recentred { stats, to_shift: centre.to_shift(stats) };
+    let recentred = Recentred { stats, to_shift: centre.to_shift(stats)? };
     let (n, n_features) = (stats.n_samples as f64, stats.n_features);
     let count = usize::try_from(stats.n_samples).unwrap_or(usize::MAX).min(n_features);
     if stats.holds_rows() {
@@ -53,7 +54,8 @@ pub fn spectrum(stats: &Stats, centre: Centre, context: &Context<'_>) -> Result<
         let floor = n_rows.max(n_features) as f64 * f64::EPSILON * largest;
         let square = |s: &f64| if *s > floor { s * s / n } else { 0.0 };
         // A row of weight k counts k times, and adds one direction.
-        return Ok(singular.iter().map(square).chain(repeat(0.0)).take(count).collect());
+        let values = singular.iter().map(square).chain(repeat(0.0));
+        return values.take(count).gathered("the eigenvalues of a covariance");
     }
     let scatter = recentred.scatter()?;
     let form = TridiagonalForm::reduce_with(scatter, n_features, &mut [], context)?;
@@ -64,5 +66,5 @@ pub fn spectrum(stats: &Stats, centre: Centre, context: &Context<'_>) -> Result<
     };
     let floor = unit * values.first().copied().unwrap_or(0.0);
     let values = values.iter().map(|v| if *v > floor { v / n } else { 0.0 });
-    Ok(values.take(count).collect())
+    values.take(count).gathered("the eigenvalues of a covariance")
 }

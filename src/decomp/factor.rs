@@ -40,7 +40,7 @@ impl ScaledFactor {
         context: &Context<'_>,
     ) -> Result<Self> {
         let order = scatter.len().isqrt();
-        let scale = scale_to_unit_diagonal(&mut scatter, order);
+        let scale = scale_to_unit_diagonal(&mut scatter, order)?;
         for (entry, scale) in scatter.iter_mut().step_by(order + 1).zip(&scale) {
             if *scale > 0.0 {
                 *entry += ridge;

@@ -22,6 +22,7 @@ use std::borrow::Cow;
 
 use crate::error::Result;
 use crate::linalg::blas::dot;
+use crate::linalg::memory::{Gather, joined, zeros};
 use crate::stats::{Second, Stats, centred_rows};
 use crate::threads::Context;
 
@@ -60,19 +61,21 @@ enum Route<'a> {
 /// Targets that are solved for at a time.
 const RUN: usize = 16;
 
+const FITS: &str = "the fits of the targets";
+
 impl Prepared<'_> {
     /// Fit without penalty.
     pub(crate) fn least_squares(&self, context: &Context<'_>) -> Result<Fits> {
-        let targets = CentredTargets::new(self.stats);
+        let targets = CentredTargets::new(self.stats)?;
         let (rank, fits) = match self.route(&targets, context)? {
             Route::Saturated(rank) => {
                 let exact = |square: &f64| Fit { explained: *square, ..Fit::default() };
-                let targets = targets.square.iter().map(exact).collect();
+                let targets = targets.square.iter().map(exact).gathered(FITS)?;
                 return Ok(Fits { targets, rank: Some(rank), saturated: true });
             }
             Route::Factor(factor) => (factor.rank(), self.fit_factor(factor, &targets, context)?),
             Route::Spectrum(spectrum) => {
-                (spectrum.values.len(), fit_spectrum(&spectrum, &targets.square, 0.0, 0.0))
+                (spectrum.values.len(), fit_spectrum(&spectrum, &targets.square, 0.0, 0.0)?)
             }
         };
         Ok(Fits { targets: fits, rank: Some(rank), saturated: false })
@@ -108,9 +111,9 @@ impl Prepared<'_> {
         context: &Context<'_>,
     ) -> Result<Vec<Fit>> {
         let (rank, order) = (factor.rank(), self.stats.n_features);
-        let b = targets.primal(self.stats, &self.stats.mean_about_shift())?;
+        let b = targets.primal(self.stats, &self.stats.mean_about_shift()?)?;
         let noise = 4.0 * rounding_noise(self.stats, order); // of products, and of factoring them
-        let inverse: Vec<f64> = factor.pivots().map(|pivot| 1.0 / pivot).collect();
+        let inverse = factor.pivots().map(|pivot| 1.0 / pivot).gathered(FITS)?;
         let parts = context.map(targets.len().div_ceil(RUN), |part| {
             let chosen = part * RUN..targets.len().min((part + 1) * RUN);
             let z = factor.scores(&b[chosen.start * order..chosen.end * order])?;
@@ -124,7 +127,7 @@ impl Prepared<'_> {
             };
             Ok(chosen.enumerate().map(one).collect::<Vec<_>>())
         })?;
-        Ok(parts.concat())
+        joined(parts, FITS)
     }
 
     /// Fit with the penalty t wᵀw, t > 0.
@@ -136,7 +139,7 @@ impl Prepared<'_> {
         let decomp = self.decomp(context)?;
         let square = &decomp.targets.square;
         let limit = if decomp.order() <= SMALL { FINE } else { COARSE };
-        let by_form = match Shifted::new(&decomp.form, t, 0.0) {
+        let by_form = match Shifted::new(&decomp.form, t, 0.0)? {
             Some(shifted) if !self.from_samples => fit_form(decomp, &shifted, t, context)?,
             _ => Vec::new(),
         };
@@ -145,7 +148,7 @@ impl Prepared<'_> {
             by_form
         } else {
             let noise = rounding_noise(self.stats, self.stats.n_features);
-            let by_spectrum = fit_spectrum(self.spectrum(context)?, square, t, noise);
+            let by_spectrum = fit_spectrum(self.spectrum(context)?, square, t, noise)?;
             let total = |fits: &[Fit]| fits.iter().map(|fit| fit.rounding).sum::<f64>();
             if by_form.is_empty() || total(&by_spectrum) <= total(&by_form) {
                 by_spectrum
@@ -162,8 +165,8 @@ fn fit_form(decomp: &Decomp, shifted: &Shifted, t: f64, context: &Context<'_>) -
     let n_targets = decomp.targets.len();
     let one = |target: usize| {
         let square = decomp.targets.square[target];
-        let (product, ta) = shifted.product_and_square(decomp.target_vector(target), t);
-        match decomp.side {
+        let (product, ta) = shifted.product_and_square(decomp.target_vector(target), t)?;
+        Ok(match decomp.side {
             Side::Primal => {
                 let weight = ta / t / t;
                 let error = (square - product - ta / t).max(0.0);
@@ -174,17 +177,17 @@ fn fit_form(decomp: &Decomp, shifted: &Shifted, t: f64, context: &Context<'_>) -
                 let weight = (product - ta / t).max(0.0);
                 Fit { explained, error: ta, weight, rounding: decomp.noise * (ta / t) }
             }
-        }
+        })
     };
     let parts = context.map(n_targets.div_ceil(RUN), |part| {
-        Ok((part * RUN..n_targets.min((part + 1) * RUN)).map(one).collect::<Vec<_>>())
+        (part * RUN..n_targets.min((part + 1) * RUN)).map(one).gathered_ok(FITS)
     })?;
-    Ok(parts.concat())
+    joined(parts, FITS)
 }
 
 /// Fit from eigenvalues λ and x = Uᵀỹ: no differences. Where those are of a factor of the scatter,
 /// rounding of `noise` is amplified on the way to them.
-fn fit_spectrum(spectrum: &Spectrum, square: &[f64], t: f64, noise: f64) -> Vec<Fit> {
+fn fit_spectrum(spectrum: &Spectrum, square: &[f64], t: f64, noise: f64) -> Result<Vec<Fit>> {
     let one = |(target, square): (usize, &f64)| {
         let scores = spectrum.target_scores(target);
         let error = spectrum.outside[target];
@@ -201,13 +204,13 @@ fn fit_spectrum(spectrum: &Spectrum, square: &[f64], t: f64, noise: f64) -> Vec<
         }
         fit
     };
-    square.iter().enumerate().map(one).collect()
+    square.iter().enumerate().map(one).gathered(FITS)
 }
 
 /// Return the centred rows times √w, each column divided by its largest magnitude; constant ones zero.
 fn columns_at_one_scale(stats: &Stats, values: &[f64], weights: &[f64]) -> Result<Vec<f64>> {
-    let mut x = centred_rows(values, weights, &stats.mean_about_shift())?;
-    let mut largest = vec![0.0_f64; stats.n_features]; // squares of columns may be out of range
+    let mut x = centred_rows(values, weights, &stats.mean_about_shift()?)?;
+    let mut largest = zeros::<f64>(stats.n_features, FITS)?; // squares of columns may be out of range
     for row in x.chunks_exact(stats.n_features) {
         largest.iter_mut().zip(row).for_each(|(largest, x)| *largest = largest.max(x.abs()));
     }
@@ -268,9 +271,9 @@ mod tests {
         let error = 40.0 - explained - t * weight;
         let stats = stats(&features, &targets);
         let prepared = Prepared::new(&stats).unwrap();
-        let square = &CentredTargets::new(&stats).square;
-        let of_factor =
-            fit_spectrum(prepared.spectrum(&Context::serial()).unwrap(), square, t, 0.0);
+        let square = &CentredTargets::new(&stats).unwrap().square;
+        let spectrum = prepared.spectrum(&Context::serial()).unwrap();
+        let of_factor = fit_spectrum(spectrum, square, t, 0.0).unwrap();
         let of_form = prepared.ridge(t, &Context::serial()).unwrap().targets;
         let view = features.view();
         let block = Block::new(&view, Response::Targets(targets.view()), None).unwrap();

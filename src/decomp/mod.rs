@@ -26,7 +26,7 @@ use std::sync::OnceLock;
 use crate::error::{Error, Result};
 use crate::linalg::blas::{axpy, dot};
 use crate::linalg::lapack::{TridiagonalForm, check_order};
-use crate::linalg::memory::{copied, grow};
+use crate::linalg::memory::{Gather, copied, grow};
 use crate::stats::{Norms, Precision, Second, Stats};
 use crate::threads::Context;
 
@@ -83,8 +83,8 @@ pub(crate) struct Decomp {
 
 impl Decomp {
     fn new(stats: &Stats, context: &Context<'_>) -> Result<Self> {
-        let (offset, mean) = (stats.mean_about_shift(), stats.mean());
-        let targets = CentredTargets::new(stats);
+        let (offset, mean) = (stats.mean_about_shift()?, stats.mean()?);
+        let targets = CentredTargets::new(stats)?;
         let (side, matrix, added, mut vectors) = match &stats.second {
             Second::Scatter(scatter) => {
                 let matrix = centred_scatter(scatter, stats.n_samples, &offset)?;
@@ -182,7 +182,7 @@ impl Decomp {
         let mut result = match &stats.second {
             Second::Scatter(_) => vectors,
             Second::Rows { values, weights } => {
-                let offset = stats.mean_about_shift();
+                let offset = stats.mean_about_shift()?;
                 dual::Rows { values, weights, offset: &offset }.transposed_product(&vectors)?
             }
         };
@@ -225,11 +225,9 @@ impl<'a> Prepared<'a> {
     /// Decompositions of these statistics, to be made when first asked for.
     ///
     /// # Errors
-    /// [`Error::NoData`], [`Error::TooFewSamples`], [`Error::OutOfRange`] where squares of the
-    /// features underflow.
+    /// [`Error::NoData`], [`Error::TooFewSamples`], [`Error::OutOfRange`] for features beyond 1e-110 to
+    /// 1e110.
     pub fn new(stats: &'a Stats) -> Result<Self> {
-        const SMALLEST: f64 = 1e-110; // products of two squares stay in the normal range
-        const LARGEST: f64 = 1e110;
         if stats.is_empty() {
             return Err(Error::NoData);
         }
@@ -237,13 +235,7 @@ impl<'a> Prepared<'a> {
             let (what, n_samples) = ("a transferability score", stats.n_samples);
             return Err(Error::TooFewSamples { what, n_samples, minimum: 2 });
         }
-        let largest = stats.largest.max(stats.shift.iter().fold(0.0, |a: f64, s| a.max(s.abs())));
-        if largest > 0.0 && largest < SMALLEST {
-            return Err(Error::OutOfRange { name: "features", largest, problem: "underflow" });
-        }
-        if largest > LARGEST {
-            return Err(Error::OutOfRange { name: "features", largest, problem: "overflow" });
-        }
+        stats.check_scored()?;
         let (decomp, factor, spectrum) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
         Ok(Self { stats, decomp, factor, spectrum, from_samples: false, unscaled: None })
     }
@@ -261,7 +253,7 @@ impl<'a> Prepared<'a> {
     /// [`Error::NoData`] where rows are held.
     pub(crate) fn centred_scatter(&self) -> Result<Vec<f64>> {
         let Second::Scatter(scatter) = &self.stats.second else { return Err(Error::NoData) };
-        centred_scatter(scatter, self.stats.n_samples, &self.stats.mean_about_shift())
+        centred_scatter(scatter, self.stats.n_samples, &self.stats.mean_about_shift()?)
     }
 
     pub(crate) fn decomp(&self, context: &Context<'_>) -> Result<&Decomp> {
@@ -282,16 +274,17 @@ impl<'a> Prepared<'a> {
         const FAR: f64 = 1e-3; // what features of rows that are not limited leave at least
         let prepared = self.unscaled.unwrap_or(self);
         let stats = prepared.stats;
-        let Norms { square, scale, b, unit } = stats.centred_norms();
+        let Norms { square, scale, b, unit } = stats.centred_norms()?;
         let scatter = prepared.centred_scatter()?;
-        let mean = stats.mean();
+        let mean = stats.mean()?;
         // ‖x − μ‖² is a constant less 2 μᵀ(x − μ), and with Σ xⱼ² = Σ xⱼ a sum more.
         let is_linear = |ones: f64| {
-            let c: Vec<f64> = mean.iter().map(|mean| (ones - 2.0 * mean) / unit).collect();
+            let c =
+                mean.iter().map(|mean| (ones - 2.0 * mean) / unit).gathered("a linear function")?;
             let left = square - 2.0 * dot(&c, &b) + quadratic(&scatter, &c);
-            left <= 1e-6 * square + 1e-12 * scale
+            Ok::<_, Error>(left <= 1e-6 * square + 1e-12 * scale)
         };
-        if is_linear(0.0) || is_linear(1.0) {
+        if is_linear(0.0)? || is_linear(1.0)? {
             return Ok(None);
         }
         let (residual, noise) = prepared.factor(context)?.residual(square, &b)?;

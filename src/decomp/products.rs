@@ -7,10 +7,13 @@
 use crate::error::Result;
 use crate::linalg::blas::{axpy, dot, scale};
 use crate::linalg::lapack::TridiagonalForm;
+use crate::linalg::memory::{Gather, copied, zeros};
 use crate::stats::Second;
 use crate::threads::Context;
 
 use super::{CentredTargets, Prepared};
+
+const WHAT: &str = "the products with the targets";
 
 /// All zero for features that do not vary.
 #[derive(Default)]
@@ -45,17 +48,17 @@ impl Prepared<'_> {
     }
 
     fn primal_products(&self, scatter: &[f64]) -> Result<Products> {
-        let (offset, n) = (self.stats.mean_about_shift(), self.stats.n_samples as f64);
+        let (offset, n) = (self.stats.mean_about_shift()?, self.stats.n_samples as f64);
         let order = offset.len();
         let variances = scatter.iter().step_by(order + 1).zip(&offset).map(|(s, d)| s - n * d * d);
         let trace: f64 = variances.sum();
-        let targets = CentredTargets::new(self.stats);
+        let targets = CentredTargets::new(self.stats)?;
         if trace <= 0.0 {
-            return Ok(Products::nothing(targets.len()));
+            return Products::nothing(targets.len());
         }
-        let (mut mean, unit) = (self.stats.mean(), 1.0 / trace.sqrt());
+        let (mut mean, unit) = (self.stats.mean()?, 1.0 / trace.sqrt());
         scale(unit, &mut mean);
-        let (mut square, mut mean_spread, mut row) = (0.0, 0.0, vec![0.0; order]);
+        let (mut square, mut mean_spread, mut row) = (0.0, 0.0, zeros(order, WHAT)?);
         for (i, held) in scatter.chunks_exact(order).enumerate() {
             let row = &mut row[..order - i];
             row.copy_from_slice(&held[i..]);
@@ -71,29 +74,29 @@ impl Prepared<'_> {
             trace,
             norm: square.sqrt(),
             mean_spread: mean_spread.max(0.0),
-            squares: b.chunks_exact(order).map(|b| dot(b, b)).collect(),
-            along_mean: b.chunks_exact(order).map(|b| dot(b, &mean)).collect(),
+            squares: b.chunks_exact(order).map(|b| dot(b, b)).gathered(WHAT)?,
+            along_mean: b.chunks_exact(order).map(|b| dot(b, &mean)).gathered(WHAT)?,
         })
     }
 
     fn dual_products(&self, context: &Context<'_>) -> Result<Products> {
         let decomp = self.decomp(context)?;
         let Spread { trace, unequal } = self.spread(context)?;
-        let targets: Vec<usize> = (0..decomp.targets.len()).collect();
+        let n_targets = decomp.targets.len();
         if trace <= 0.0 {
-            return Ok(Products::nothing(targets.len()));
+            return Products::nothing(n_targets);
         }
         let unit = 1.0 / trace;
-        let mut mean = decomp.mean_vector().to_vec();
+        let mut mean = copied(decomp.mean_vector(), WHAT)?;
         scale(unit, &mut mean);
-        let vector = |target: &usize| decomp.target_vector(*target);
-        let squares = targets.iter().map(|target| quadratic(&decomp.form, vector(target), unit));
+        let vectors = || (0..n_targets).map(|target| decomp.target_vector(target));
+        let squares = vectors().map(|vector| quadratic(&decomp.form, vector, unit));
         Ok(Products {
             trace,
             norm: (unequal + 1.0 / self.stats.n_features as f64).sqrt(),
             mean_spread: dot(&mean, &mean),
-            squares: squares.collect(),
-            along_mean: targets.iter().map(|target| dot(vector(target), &mean)).collect(),
+            squares: squares.gathered(WHAT)?,
+            along_mean: vectors().map(|vector| dot(vector, &mean)).gathered(WHAT)?,
         })
     }
 
@@ -120,9 +123,9 @@ impl Prepared<'_> {
 }
 
 impl Products {
-    fn nothing(n_targets: usize) -> Self {
-        let zero = vec![0.0; n_targets];
-        Self { squares: zero.clone(), along_mean: zero, ..Self::default() }
+    fn nothing(n_targets: usize) -> Result<Self> {
+        let (squares, along_mean) = (zeros(n_targets, WHAT)?, zeros(n_targets, WHAT)?);
+        Ok(Self { squares, along_mean, ..Self::default() })
     }
 }
 

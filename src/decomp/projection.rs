@@ -39,7 +39,7 @@ impl Projection {
     /// Decompose these features with this ridge.
     pub(crate) fn new(prepared: &Prepared<'_>, ridge: f64, context: &Context<'_>) -> Result<Self> {
         let stats = prepared.stats;
-        let offset = stats.mean_about_shift();
+        let offset = stats.mean_about_shift()?;
         let (values, weights) = match &stats.second {
             Second::Scatter(scatter) => {
                 let scatter = centred_scatter(scatter, stats.n_samples, &offset)?;
@@ -51,7 +51,7 @@ impl Projection {
         };
         let n_rows = weights.len();
         let rows = standardised_rows(values, weights, &offset)?;
-        let none = vec![0.0; offset.len()];
+        let none = zeros(offset.len(), "the scales of the columns")?;
         let unweighted = filled(1.0, n_rows, "the weights of the rows")?;
         let rows_of = dual::Rows { values: &rows, weights: &unweighted, offset: &none };
         let (mut gram, _) = rows_of.gram(context)?;
@@ -79,7 +79,7 @@ impl Projection {
             Array2::from_shape_vec((n_rows, offset.len()), rows).map_err(|_| Error::NoData)?;
         let (u, s, _) = thin_svd(rows)?;
         let rank = s.iter().take_while(|s| **s * **s > cut).count();
-        let share = s.mapv(|s| s / (s * s + penalty).sqrt());
+        let share = s.mapv_into(|s| s / (s * s + penalty).sqrt());
         let mut basis = zeros(n_rows * rank, "a basis of the features")?;
         for (out, u) in basis.chunks_exact_mut(rank.max(1)).zip(u.rows()) {
             for ((out, u), share) in out.iter_mut().zip(u).zip(&share) {
@@ -130,15 +130,16 @@ impl Projection {
 fn standardised_rows(values: &[f64], weights: &[f64], offset: &[f64]) -> Result<Vec<f64>> {
     let n_cols = offset.len();
     let mut rows = centred_rows(values, weights, offset)?;
-    let mut square = vec![0.0; n_cols];
+    let mut square = zeros::<f64>(n_cols, "the scales of the columns")?;
     for row in rows.chunks_exact(n_cols) {
         square.iter_mut().zip(row).for_each(|(square, x)| *square += x * x);
     }
     let n = weights.iter().sum::<f64>();
-    let factor: Vec<f64> =
-        square.iter().map(|s| if *s > 0.0 { (n / s).sqrt() } else { 0.0 }).collect();
+    for s in &mut square {
+        *s = if *s > 0.0 { (n / *s).sqrt() } else { 0.0 };
+    }
     for row in rows.chunks_exact_mut(n_cols) {
-        row.iter_mut().zip(&factor).for_each(|(x, factor)| *x *= factor);
+        row.iter_mut().zip(&square).for_each(|(x, factor)| *x *= factor);
     }
     Ok(rows)
 }

@@ -7,8 +7,12 @@
 //! `metrics/logme/sweeps.rs` factorises at several t side by side and multiplies by 1/dₖ instead of
 //! dividing by dₖ, which rounds differently.
 
+use crate::error::Result;
 use crate::linalg::blas::scale;
 use crate::linalg::lapack::TridiagonalForm;
+use crate::linalg::memory::{copied, reserved};
+
+const WHAT: &str = "the factors of a tridiagonal form";
 
 /// The factors of T + tI.
 pub(crate) struct Shifted {
@@ -21,17 +25,17 @@ pub(crate) struct Shifted {
 impl Shifted {
     /// Factorise T + tI. None where it is not positive definite in floating point, or where t is
     /// at most `noise` times the largest eigenvalue.
-    pub(crate) fn new(form: &TridiagonalForm, t: f64, noise: f64) -> Option<Self> {
+    pub(crate) fn new(form: &TridiagonalForm, t: f64, noise: f64) -> Result<Option<Self>> {
         if t <= noise * form.largest_row() {
-            return None;
+            return Ok(None);
         }
         let order = form.order();
-        let (mut inverse, mut below) = (Vec::with_capacity(order), Vec::with_capacity(order));
+        let (mut inverse, mut below) = (reserved(order, WHAT)?, reserved(order, WHAT)?);
         let mut carried = 0.0;
         for (k, diagonal) in form.diagonal.iter().enumerate() {
             let pivot = diagonal + t - carried;
             if pivot.is_nan() || pivot <= 0.0 {
-                return None;
+                return Ok(None);
             }
             inverse.push(1.0 / pivot);
             if let Some(off) = form.off_diagonal.get(k) {
@@ -39,7 +43,7 @@ impl Shifted {
                 carried = off * below[k];
             }
         }
-        Some(Self { inverse, below })
+        Ok(Some(Self { inverse, below }))
     }
 
     /// Replace v by (T + tI)⁻¹v.
@@ -64,8 +68,8 @@ impl Shifted {
     }
 
     /// Return vᵀa and |t a|² for a = (T + tI)⁻¹v. (a is of the size of 1/t: its square may overflow.)
-    pub(super) fn product_and_square(&self, v: &[f64], t: f64) -> (f64, f64) {
-        let mut a = v.to_vec();
+    pub(super) fn product_and_square(&self, v: &[f64], t: f64) -> Result<(f64, f64)> {
+        let mut a = copied(v, WHAT)?;
         self.forward(&mut a);
         let mut product = 0.0;
         for (a, inverse) in a.iter_mut().zip(&self.inverse) {
@@ -73,16 +77,16 @@ impl Shifted {
             *a *= inverse;
         }
         self.backward(&mut a);
-        (product, a.iter().rev().map(|a| (t * a) * (t * a)).sum())
+        Ok((product, a.iter().rev().map(|a| (t * a) * (t * a)).sum()))
     }
 
     /// The diagonal of (T + tI)⁻¹, (order,).
-    pub(crate) fn inverse_diagonal(&self) -> Vec<f64> {
-        let mut diagonal = self.inverse.clone();
+    pub(crate) fn inverse_diagonal(&self) -> Result<Vec<f64>> {
+        let mut diagonal = copied(&self.inverse, WHAT)?;
         for k in (1..diagonal.len()).rev() {
             diagonal[k - 1] += self.below[k - 1].powi(2) * diagonal[k];
         }
-        diagonal
+        Ok(diagonal)
     }
 
     /// Replace each column v of `vectors`, (order, n) row-major, by d^(−½) L⁻¹v: products of the results
@@ -129,7 +133,7 @@ mod tests {
     #[test]
     fn every_solve_belongs_to_the_same_inverse() {
         let (form, t, v) = (form(), 0.7, [1.0, -2.0, 0.5]);
-        let shifted = Shifted::new(&form, t, 1e-14).unwrap();
+        let shifted = Shifted::new(&form, t, 1e-14).unwrap().unwrap();
         let mut a = v;
         shifted.solve(&mut a);
         let (d, off) = (&form.diagonal, &form.off_diagonal);
@@ -149,10 +153,10 @@ mod tests {
         let other = [2.0, 0.0, -1.0];
         let solved: f64 = other.iter().zip(&a).map(|(u, a)| u * a).sum();
         assert!((between - solved).abs() < 1e-14);
-        let (product, square) = shifted.product_and_square(&v, t);
+        let (product, square) = shifted.product_and_square(&v, t).unwrap();
         assert!((product - expected).abs() < 1e-14);
         assert!((square - t * t * a.iter().map(|a| a * a).sum::<f64>()).abs() < 1e-14);
-        let trace: f64 = shifted.inverse_diagonal().iter().sum();
+        let trace: f64 = shifted.inverse_diagonal().unwrap().iter().sum();
         let units = (0..3).map(|k| {
             let mut unit = [0.0; 3];
             unit[k] = 1.0;
@@ -164,10 +168,10 @@ mod tests {
 
     #[test]
     fn shifts_below_the_noise_or_the_spectrum_have_no_factors() {
-        assert!(Shifted::new(&form(), 1e-20, 1e-14).is_none());
+        assert!(Shifted::new(&form(), 1e-20, 1e-14).unwrap().is_none());
         let matrix = vec![1.0, 2.0, 0.0, 1.0]; // eigenvalues −1 and 3
         let indefinite = TridiagonalForm::reduce(matrix, 2, &Context::serial()).unwrap();
-        assert!(Shifted::new(&indefinite, 0.9, 0.0).is_none());
-        assert!(Shifted::new(&indefinite, 1.1, 0.0).is_some());
+        assert!(Shifted::new(&indefinite, 0.9, 0.0).unwrap().is_none());
+        assert!(Shifted::new(&indefinite, 1.1, 0.0).unwrap().is_some());
     }
 }

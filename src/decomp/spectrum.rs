@@ -25,9 +25,9 @@ use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 
 use crate::error::{Error, Result};
 use crate::input::Block;
-use crate::linalg::blas::{axpy, product_into, scale};
+use crate::linalg::blas::{axpy, matrix_product, product_into, scale};
 use crate::linalg::lapack::thin_svd;
-use crate::linalg::memory::{Gather, zeros};
+use crate::linalg::memory::{Gather, append, reserved, zeros};
 use crate::stats::{Held, Precision, Second, Stats, centred_rows};
 
 use super::targets::CentredTargets;
@@ -67,6 +67,8 @@ const SQUARE_NOISE: f64 = 1e-26;
 /// A mean is rounding where its square is below this fraction of the variance: (10 ε)².
 const MEAN_NOISE: f64 = 5e-30;
 
+const SPECTRUM: &str = "a spectrum of the features";
+
 /// Step 4.
 fn unless_noise(part: f64, noise: f64) -> f64 {
     if part <= noise { 0.0 } else { part }
@@ -75,17 +77,17 @@ fn unless_noise(part: f64, noise: f64) -> f64 {
 impl Spectrum {
     /// From the statistics alone: the held rows, or a factor of the scatter.
     pub(super) fn of_stats(stats: &Stats, factor: Option<&ScaledFactor>) -> Result<Self> {
-        let centred = CentredTargets::new(stats);
+        let centred = CentredTargets::new(stats)?;
         let Some(factor) = factor else {
             let Second::Rows { values, weights } = &stats.second else { return Err(Error::NoData) };
-            let x = centred_rows(values, weights, &stats.mean_about_shift())?;
+            let x = centred_rows(values, weights, &stats.mean_about_shift()?)?;
             return Self::of_rows(stats, x, &centred.dual(stats)?);
         };
         let n_features = stats.n_features;
-        let b = centred.primal(stats, &stats.mean_about_shift())?;
+        let b = centred.primal(stats, &stats.mean_about_shift()?)?;
         let residuals = centred.square.iter().zip(b.chunks_exact(n_features));
         let residuals = residuals.map(|(square, b)| factor.residual(*square, b));
-        let residuals = residuals.collect::<Result<Vec<_>>>()?;
+        let residuals = residuals.gathered_ok(SPECTRUM)?;
         let root = factor.root()?;
         let root = Array2::from_shape_vec((n_features, root.len() / n_features), root);
         let (v, s, _) = thin_svd(root.map_err(|_| Error::NoData)?)?;
@@ -93,9 +95,11 @@ impl Spectrum {
         let v = v.slice_move(ndarray::s![.., ..rank]);
         let b =
             ArrayView2::from_shape((centred.len(), n_features), &b).map_err(|_| Error::NoData)?;
-        let scores = b.dot(&v) / s.slice(ndarray::s![..rank]);
-        let amplified: Vec<f64> =
-            v.columns().into_iter().zip(&s).map(|(v, s)| amplification(v, factor, *s)).collect();
+        let mut scores = matrix_product(b, v.view(), SPECTRUM)?;
+        scores /= &s.slice(ndarray::s![..rank]);
+        let amplified = v.columns().into_iter().zip(&s);
+        let mut amplified =
+            amplified.map(|(v, s)| amplification(v, factor, *s)).gathered(SPECTRUM)?;
         let spanned = rank as u64 + 1 >= stats.n_samples;
         let mut outside = Outside { dropped: rank < factor.rank(), ..Outside::default() };
         let targets = scores.rows().into_iter().zip(&centred.square).zip(residuals);
@@ -107,13 +111,13 @@ impl Spectrum {
                 Precision::Single => 0.0, // neither promises digits
             };
             if spanned {
-                outside.push(0.0, 0.0, 0.0);
+                outside.push(0.0, 0.0, 0.0)?;
             } else {
-                outside.push(unless_noise(part, noise), noise, misfit);
+                outside.push(unless_noise(part, noise), noise, misfit)?;
             }
         }
-        let amplified = amplified.into_iter().rev().collect();
-        Ok(Self::new(stats, &s, &scores, outside, Some(amplified), &v.reversed_axes()))
+        amplified.reverse();
+        Self::new(stats, &s, &scores, outside, Some(amplified), &v.reversed_axes())
     }
 
     /// From the samples given again.
@@ -129,7 +133,7 @@ impl Spectrum {
         scaled: Option<(&Stats, &[f64])>,
     ) -> Result<Self> {
         let (n_rows, n_cols) = (block.features.n_rows(), block.features.n_cols());
-        let offset = stats.mean_about_shift();
+        let offset = stats.mean_about_shift()?;
         let mut x = zeros(n_rows * n_cols, "the centred features in float64")?;
         for (i, row) in x.chunks_exact_mut(n_cols).enumerate() {
             block.features.read_row(i, row);
@@ -143,7 +147,7 @@ impl Spectrum {
         let rows = (0..n_rows).gathered("the numbers of the rows")?;
         let held = Held::of_block(block, &rows, &stats.held)?;
         let weights = rows.iter().map(|i| block.weight(*i)).gathered("the weights of the rows")?;
-        let targets = CentredTargets::new(stats).of_rows(stats, &held, &weights)?;
+        let targets = CentredTargets::new(stats)?.of_rows(stats, &held, &weights)?;
         Self::of_rows(scaled.map_or(stats, |(stats, _)| stats), x, &targets)
     }
 
@@ -158,21 +162,22 @@ impl Spectrum {
         let u = u.slice_move(ndarray::s![.., ..rank]);
         let y = ArrayView2::from_shape((targets.len() / n_rows, n_rows), targets)
             .map_err(|_| Error::NoData)?;
-        let scores = y.dot(&u);
+        let scores = matrix_product(y, u.view(), SPECTRUM)?;
         let spanned = rank + 1 >= n_rows;
-        let residual = &y - &scores.dot(&u.t());
-        let tilts: Vec<f64> = s.iter().take(rank).map(|own| tilt(rank, s[0], *own)).collect();
+        let mut residual = matrix_product(scores.view(), u.t(), SPECTRUM)?;
+        residual.zip_mut_with(&y, |fitted, y| *fitted = y - *fitted);
+        let tilts = s.iter().take(rank).map(|own| tilt(rank, s[0], *own)).gathered(SPECTRUM)?;
         let rows = residual.rows().into_iter().zip(y.rows()).zip(scores.rows());
         let mut outside = Outside { dropped, ..Outside::default() };
         for ((r, y), x) in rows {
             let noise = noise_of_samples(y.dot(&y), x, &tilts);
             if spanned {
-                outside.push(0.0, 0.0, 0.0);
+                outside.push(0.0, 0.0, 0.0)?;
             } else {
-                outside.push(unless_noise(r.dot(&r), noise), noise, 0.0);
+                outside.push(unless_noise(r.dot(&r), noise), noise, 0.0)?;
             }
         }
-        Ok(Self::new(stats, &s, &scores, outside, None, &vt.slice_move(ndarray::s![..rank, ..])))
+        Self::new(stats, &s, &scores, outside, None, &vt.slice_move(ndarray::s![..rank, ..]))
     }
 
     /// Puts the mean along V and everything in ascending order.
@@ -183,25 +188,31 @@ impl Spectrum {
         outside: Outside,
         amplified: Option<Vec<f64>>,
         vt: &Array2<f64>,
-    ) -> Self {
-        let mu = Array1::from(stats.mean());
-        let mean = vt.dot(&mu);
-        let rest = &mu - &mean.dot(vt);
+    ) -> Result<Self> {
+        let mu = Array1::from(stats.mean()?);
+        let mean = vt.rows().into_iter().map(|v| v.dot(&mu)).gathered(SPECTRUM)?;
+        let mean = Array1::from(mean);
+        let along = vt.columns().into_iter().map(|row| row.dot(&mean));
+        let rest =
+            Array1::from(mu.iter().zip(along).map(|(mu, along)| mu - along).gathered(SPECTRUM)?);
         // The mean of z-scored features is rounding of their size, and no direction.
         let of_mean = MEAN_NOISE * s.dot(s) / stats.n_samples as f64;
-        let ascending = |row: ArrayView1<'_, f64>| row.to_vec().into_iter().rev();
-        Self {
-            values: s.iter().take(vt.nrows()).rev().map(|s| s * s).collect(),
-            scores: scores.rows().into_iter().flat_map(ascending).collect(),
+        let mut ascending = reserved(scores.len(), SPECTRUM)?;
+        scores.rows().into_iter().for_each(|row| ascending.extend(row.iter().rev()));
+        let mut basis = reserved(vt.len(), SPECTRUM)?;
+        vt.rows().into_iter().rev().for_each(|row| basis.extend(row));
+        Ok(Self {
+            values: s.iter().take(vt.nrows()).rev().map(|s| s * s).gathered(SPECTRUM)?,
+            scores: ascending,
             outside: outside.parts,
             outside_noise: outside.noise,
             dropped: outside.dropped,
             amplified,
             misfit: outside.misfit,
-            mean: mean.iter().rev().copied().collect(),
+            mean: mean.iter().rev().copied().gathered(SPECTRUM)?,
             mean_outside: unless_noise(rest.dot(&rest), SQUARE_NOISE * mu.dot(&mu) + of_mean),
-            basis: vt.rows().into_iter().rev().flat_map(|row| row.to_vec()).collect(),
-        }
+            basis,
+        })
     }
 
     /// A spectrum with an identity for V, features of mean 0 and one target.
@@ -237,7 +248,7 @@ impl Spectrum {
         along: &[f64],
         along_mean: &[f64],
     ) -> Result<Vec<f64>> {
-        let (n, mean) = (along_mean.len(), prepared.stats.mean());
+        let (n, mean) = (along_mean.len(), prepared.stats.mean()?);
         let mut result = zeros(n * mean.len(), "the coefficients")?;
         if !self.values.is_empty() {
             product_into(along, &self.basis, &mut result, n, mean.len());
@@ -259,10 +270,10 @@ struct Outside {
 }
 
 impl Outside {
-    fn push(&mut self, part: f64, noise: f64, misfit: f64) {
-        self.parts.push(part);
-        self.noise.push(noise);
-        self.misfit.push(misfit);
+    fn push(&mut self, part: f64, noise: f64, misfit: f64) -> Result<()> {
+        append(&mut self.parts, part, SPECTRUM)?;
+        append(&mut self.noise, noise, SPECTRUM)?;
+        append(&mut self.misfit, misfit, SPECTRUM)
     }
 }
 
@@ -270,7 +281,7 @@ impl Outside {
 /// lost.
 fn scaled_rank(x: &Array2<f64>) -> Result<Option<usize>> {
     const SPREAD: f64 = 1e6;
-    let squares: Vec<f64> = x.columns().into_iter().map(|column| column.dot(&column)).collect();
+    let squares = x.columns().into_iter().map(|column| column.dot(&column)).gathered(SPECTRUM)?;
     let largest = squares.iter().fold(0.0_f64, |a, b| a.max(*b));
     let least = squares.iter().filter(|s| **s > 0.0).fold(largest, |a, b| a.min(*b));
     if largest <= SPREAD * SPREAD * least {

@@ -2,8 +2,10 @@
 
 use crate::error::{Error, Result};
 use crate::linalg::blas::axpy;
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::{Gather, zeros};
 use crate::stats::{Held, Second, Stats};
+
+const TARGETS: &str = "the squares of the targets";
 
 /// Means and centred squares of the target columns, classes in sorted order.
 pub(crate) struct CentredTargets {
@@ -14,21 +16,24 @@ pub(crate) struct CentredTargets {
 }
 
 impl CentredTargets {
-    pub(crate) fn new(stats: &Stats) -> Self {
+    pub(crate) fn new(stats: &Stats) -> Result<Self> {
         let n = stats.n_samples as f64;
         match &stats.held {
-            Held::Nothing => Self { mean: vec![], square: vec![] },
+            Held::Nothing => Ok(Self { mean: vec![], square: vec![] }),
             Held::Labels(labels) => {
-                let counts = labels.sorted_counts().into_iter();
-                let (mean, square) = counts.map(|c| (c / n, c * (n - c) / n)).unzip();
-                Self { mean, square }
+                let mut mean = labels.sorted_counts()?;
+                let square = mean.iter().map(|c| c * (n - c) / n).gathered(TARGETS)?;
+                for c in &mut mean {
+                    *c /= n;
+                }
+                Ok(Self { mean, square })
             }
             Held::Targets(targets) => {
                 let offset = targets.sum.iter().map(|sum| sum / n);
-                let mean = targets.shift.iter().zip(offset).map(|(p, d)| p + d).collect();
+                let mean = targets.shift.iter().zip(offset).map(|(p, d)| p + d);
                 let centred = |(square, sum): (&f64, &f64)| (square - sum * sum / n).max(0.0);
-                let square = targets.square.iter().zip(&targets.sum).map(centred).collect();
-                Self { mean, square }
+                let square = targets.square.iter().zip(&targets.sum).map(centred);
+                Ok(Self { mean: mean.gathered(TARGETS)?, square: square.gathered(TARGETS)? })
             }
         }
     }
@@ -45,7 +50,7 @@ impl CentredTargets {
         match &stats.held {
             Held::Nothing => {}
             Held::Labels(labels) => {
-                for (b, c) in columns.zip(labels.sorted()) {
+                for (b, c) in columns.zip(labels.sorted()?) {
                     b.copy_from_slice(&labels.sums[c * n_features..(c + 1) * n_features]);
                     axpy(-(labels.counts[c] as f64), offset, b);
                 }
@@ -76,7 +81,7 @@ impl CentredTargets {
         match (rows, &stats.held) {
             (Held::Nothing, Held::Nothing) => {}
             (Held::Labels(rows), Held::Labels(labels)) => {
-                for ((y, c), mean) in columns.zip(labels.sorted()).zip(&self.mean) {
+                for ((y, c), mean) in columns.zip(labels.sorted()?).zip(&self.mean) {
                     let own = rows.classes.iter().position(|class| *class == labels.classes[c]);
                     for ((y, code), weight) in y.iter_mut().zip(&rows.codes).zip(weights) {
                         let indicator = f64::from(u8::from(Some(*code as usize) == own));

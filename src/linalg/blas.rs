@@ -11,9 +11,12 @@ use cblas_sys::{
     CBLAS_TRANSPOSE::{self, CblasNoTrans, CblasTrans},
     CBLAS_UPLO::CblasUpper,
 };
+use ndarray::{Array2, ArrayView2};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::threads::Context;
+
+use super::memory::{copied_matrix, zero_matrix, zeros};
 
 /// Lengths are below 2³¹ because every matrix order is checked against
 /// [`super::lapack::MAX_ORDER`] and every panel is cut to fit.
@@ -150,6 +153,58 @@ pub(crate) fn product_into(a: &[f64], b: &[f64], c: &mut [f64], m: usize, n: usi
     }
 }
 
+/// How BLAS reads a matrix as row-major: as it is or transposed, and the distance of its rows; none for
+/// a view whose rows and columns both have gaps.
+fn operand(a: &ArrayView2<'_, f64>) -> Option<(CBLAS_TRANSPOSE, usize)> {
+    let ((rows, cols), strides) = (a.dim(), a.strides());
+    let apart = |stride: isize, least: usize| usize::try_from(stride).ok().filter(|s| *s >= least);
+    let by_row = if rows <= 1 { Some(cols.max(1)) } else { apart(strides[0], cols.max(1)) };
+    let by_column = if cols <= 1 { Some(rows.max(1)) } else { apart(strides[1], rows.max(1)) };
+    match (by_row, by_column) {
+        (Some(stride), _) if cols <= 1 || strides[1] == 1 => Some((CblasNoTrans, stride)),
+        (_, Some(stride)) if rows <= 1 || strides[0] == 1 => Some((CblasTrans, stride)),
+        _ => None,
+    }
+}
+
+/// The product of two matrices of any layout, (m, k) and (k, n), row-major.
+pub(crate) fn matrix_product(
+    a: ArrayView2<'_, f64>,
+    b: ArrayView2<'_, f64>,
+    what: &'static str,
+) -> Result<Array2<f64>> {
+    let ((m, k), n) = (a.dim(), b.ncols());
+    assert_eq!(k, b.nrows());
+    if m * n * k == 0 {
+        return zero_matrix((m, n), what); // nothing has strides
+    }
+    let (Some((op_a, lda)), Some((op_b, ldb))) = (operand(&a), operand(&b)) else {
+        let (a, b) = (copied_matrix(a, what)?, copied_matrix(b, what)?);
+        return matrix_product(a.view(), b.view(), what);
+    };
+    let mut c = zeros::<f64>(m * n, what)?;
+    // SAFETY: the views hold m × k and k × n numbers at these distances; c is m × n.
+    unsafe {
+        cblas_sys::cblas_dgemm(
+            CblasRowMajor,
+            op_a,
+            op_b,
+            int(m),
+            int(n),
+            int(k),
+            1.0,
+            a.as_ptr(),
+            int(lda),
+            b.as_ptr(),
+            int(ldb),
+            0.0,
+            c.as_mut_ptr(),
+            int(n),
+        );
+    }
+    Array2::from_shape_vec((m, n), c).map_err(|_| Error::NoData)
+}
+
 /// `c += a b` for symmetric a (m, m), of which the upper triangle is read, and row-major b, c (m, n).
 pub(crate) fn symmetric_product_add(a: &[f64], b: &[f64], c: &mut [f64], m: usize, n: usize) {
     assert!(a.len() == m * m && b.len() == m * n && c.len() == m * n);
@@ -251,5 +306,39 @@ pub(crate) fn scale(factor: f64, x: &mut [f64]) {
 pub(crate) fn axpy(factor: f64, x: &[f64], y: &mut [f64]) {
     for (y, x) in y.iter_mut().zip(x) {
         *y += factor * x;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{array, s};
+
+    use super::*;
+
+    #[test]
+    fn products_of_any_layout_are_those_of_their_entries() {
+        let whole = array![[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 10.0], [-1.0, 0.5, 2.0]];
+        let views = [
+            whole.view(),
+            whole.t(),
+            whole.slice(s![..;2, ..]),
+            whole.slice(s![.., ..;2]),
+            whole.slice(s![..;-1, ..]),
+            whole.slice(s![..1, ..]),
+            whole.slice(s![.., 1..2]),
+            whole.slice(s![.., ..0]),
+            whole.slice(s![..0, ..]),
+        ];
+        for (a, b) in views.iter().flat_map(|a| views.iter().map(move |b| (a, b))) {
+            if a.ncols() != b.nrows() {
+                continue;
+            }
+            let found = matrix_product(a.view(), b.view(), "a product").unwrap();
+            assert_eq!(found.dim(), (a.nrows(), b.ncols()));
+            for ((i, j), entry) in found.indexed_iter() {
+                let expected: f64 = (0..a.ncols()).map(|k| a[[i, k]] * b[[k, j]]).sum();
+                assert!((entry - expected).abs() < 1e-12, "{entry} is not {expected}");
+            }
+        }
     }
 }

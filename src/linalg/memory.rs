@@ -1,16 +1,13 @@
-//! Allocation that reports failure as an error instead of aborting the process.
+//! Memory for numbers that is zero, and reserved without being touched.
 #![allow(unsafe_code)]
+
+use ndarray::{Array2, ArrayView2};
 
 use crate::error::{Error, Result};
 
-/// Return an empty vector with room for `len` items; `what` names it in [`Error::OutOfMemory`].
-pub(crate) fn reserved<T>(len: usize, what: &'static str) -> Result<Vec<T>> {
-    let mut vector = Vec::new();
-    vector
-        .try_reserve_exact(len)
-        .map_err(|_| Error::OutOfMemory { what, bytes: len.saturating_mul(size_of::<T>()) })?;
-    Ok(vector)
-}
+pub(crate) use crate::memory::{
+    Gather, append, check_room, copied, enter, filled, grow, joined, reserved, table,
+};
 
 /// Types of which all-zero bytes are a valid value.
 ///
@@ -43,55 +40,6 @@ pub(crate) fn zeros<T: Zero>(len: usize, what: &'static str) -> Result<Vec<T>> {
     }
 }
 
-/// Return a vector of `len` times one value.
-pub(crate) fn filled<T: Copy>(value: T, len: usize, what: &'static str) -> Result<Vec<T>> {
-    let mut vector = reserved(len, what)?;
-    vector.resize(len, value);
-    Ok(vector)
-}
-
-/// Return a copy of a vector.
-pub(crate) fn copied<T: Copy>(values: &[T], what: &'static str) -> Result<Vec<T>> {
-    let mut copy = reserved(values.len(), what)?;
-    copy.extend_from_slice(values);
-    Ok(copy)
-}
-
-/// Return the parts of a vector as one vector.
-pub(crate) fn joined<T: Copy>(parts: Vec<Vec<T>>, what: &'static str) -> Result<Vec<T>> {
-    let mut whole = reserved(parts.iter().map(Vec::len).sum(), what)?;
-    for part in &parts {
-        whole.extend_from_slice(part);
-    }
-    Ok(whole)
-}
-
-/// Make room for `more` items at the end of a vector.
-pub(crate) fn grow<T>(vector: &mut Vec<T>, more: usize, what: &'static str) -> Result<()> {
-    vector.try_reserve(more).map_err(|_| {
-        let len = vector.len().saturating_add(more);
-        Error::OutOfMemory { what, bytes: len.saturating_mul(size_of::<T>()) }
-    })
-}
-
-/// Collecting that reports failure as an error.
-pub(crate) trait Gather: Iterator + Sized {
-    /// Return the items as a vector, in memory that is reserved by their greatest number.
-    fn gathered(self, what: &'static str) -> Result<Vec<Self::Item>> {
-        let (least, most) = self.size_hint();
-        let mut vector = reserved(most.unwrap_or(least), what)?;
-        for item in self {
-            if vector.len() == vector.capacity() {
-                grow(&mut vector, 1, what)?; // only where the greatest number is not known
-            }
-            vector.push(item);
-        }
-        Ok(vector)
-    }
-}
-
-impl<I: Iterator> Gather for I {}
-
 /// Ask for 2 MB pages, because a first pass over 40 MB in pages of 4 KB spends more time in the
 /// kernel than in products. A refusal changes nothing.
 #[cfg(target_os = "linux")]
@@ -108,3 +56,15 @@ fn ask_for_huge_pages(start: *mut u8, bytes: usize) {
 
 #[cfg(not(target_os = "linux"))]
 fn ask_for_huge_pages(_: *mut u8, _: usize) {}
+
+/// Return a matrix of zeros, row-major.
+pub(crate) fn zero_matrix(shape: (usize, usize), what: &'static str) -> Result<Array2<f64>> {
+    let values = zeros(shape.0.saturating_mul(shape.1), what)?;
+    Array2::from_shape_vec(shape, values).map_err(|_| Error::NoData)
+}
+
+/// Return a row-major copy of a matrix.
+pub(crate) fn copied_matrix(a: ArrayView2<'_, f64>, what: &'static str) -> Result<Array2<f64>> {
+    let values = a.iter().copied().gathered(what)?;
+    Array2::from_shape_vec(a.dim(), values).map_err(|_| Error::NoData)
+}

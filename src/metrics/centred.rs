@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::input::{Response, Rows};
 use crate::linalg::blas::axpy;
-use crate::linalg::memory::{Gather, zeros};
+use crate::linalg::memory::{Gather, filled, zeros};
 use crate::stats::Stats;
 
 use super::Inputs;
@@ -32,7 +32,7 @@ impl<'a> CentredRows<'a> {
         let places = (0..n_rows).filter(occurs).gathered("the numbers of the rows")?;
         let weights = places.iter().map(|i| block.weight(*i));
         let weights = weights.gathered("the weights of the rows")?;
-        let (features, shift, offset) = (block.features, &*stats.shift, stats.mean_about_shift());
+        let (features, shift, offset) = (block.features, &*stats.shift, stats.mean_about_shift()?);
         Ok(Self { features, shift, offset, places, weights })
     }
 
@@ -48,13 +48,13 @@ impl<'a> CentredRows<'a> {
     /// The class code of each of these rows; only classes that these rows have are numbered.
     pub(super) fn codes(&self, inputs: &Inputs<'_>) -> Result<Vec<u32>> {
         let (codes, n_classes) = inputs.labels()?;
-        let mut occurs = vec![false; n_classes];
+        let mut occurs = filled(false, n_classes, "the classes")?;
         self.places.iter().for_each(|place| occurs[codes[*place] as usize] = true);
         let mut next = 0..;
         let places: Vec<u32> = occurs
             .iter()
             .map(|occurs| if *occurs { next.next().unwrap_or(0) } else { 0 })
-            .collect();
+            .gathered("the classes")?;
         let codes = self.places.iter().map(|place| places[codes[*place] as usize]);
         codes.gathered("the classes of the rows")
     }

@@ -5,7 +5,7 @@ use ndarray::{Array2, ArrayView2};
 use crate::decomp::Prepared;
 use crate::error::{Error, Result};
 use crate::input::{Block, Response, Rows};
-use crate::linalg::memory::{Gather, copied};
+use crate::linalg::memory::{Gather, copied, table};
 use crate::threads::Context;
 
 use super::options::OptionReader;
@@ -57,6 +57,8 @@ pub struct Metric {
     pub needs: &'static [Needs],
     /// Tasks it is defined for; "unlabelled" is one.
     pub tasks: &'static [&'static str],
+    /// Whether a matrix of order min(N, D) is decomposed, so that LAPACK limits it.
+    pub decomposes: bool,
     /// Time, for N samples, D features, C targets.
     pub cost: &'static str,
     /// The publication.
@@ -123,9 +125,9 @@ impl<'a> Inputs<'a> {
         let mut classes = copied(ids, "the labels")?;
         classes.sort_unstable();
         classes.dedup();
-        classes.sort_by(|a, b| name(a).cmp(&name(b)).then(a.cmp(b)));
-        let places: std::collections::HashMap<i64, u32> =
-            classes.iter().copied().zip(0..).collect();
+        classes.sort_unstable_by(|a, b| name(a).cmp(&name(b)).then(a.cmp(b)));
+        let mut places = table(classes.len(), "the classes")?;
+        places.extend(classes.iter().copied().zip(0_u32..));
         let codes = ids.iter().map(|id| places[id]).gathered("the classes of the rows")?;
         Ok((codes, classes.len()))
     }

@@ -13,7 +13,7 @@ use std::ops::Bound::{Excluded, Included};
 
 use crate::error::Result;
 use crate::input::check_finite;
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::{joined, reserved, zeros};
 use crate::threads::Context;
 
 use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
@@ -24,6 +24,7 @@ pub(super) const METRIC: Metric = Metric {
     summary: "mean log-sum-exp of the features over the rows where it is lowest",
     needs: &[Needs::Samples],
     tasks: &["classification", "regression", "multilabel", "unlabelled"],
+    decomposes: false,
     cost: "N D",
     source: "Gholami et al., ICCV 2023 (ETran)",
     compute: score,
@@ -43,7 +44,7 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
     let (n_rows, n_cols) = (features.n_rows(), features.n_cols());
     let runs = context.map(n_rows.div_ceil(RUN), |run| {
         let mut row = zeros::<f64>(n_cols, "a row of features")?;
-        let mut energies = Vec::with_capacity(RUN);
+        let mut energies = reserved(RUN, "the energies of the rows")?;
         for i in run * RUN..n_rows.min((run + 1) * RUN) {
             features.read_row(i, &mut row);
             check_finite("features", i, &row)?;
@@ -51,7 +52,7 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
         }
         Ok(energies)
     })?;
-    let mut energies = runs.concat();
+    let mut energies = joined(runs, "the energies of the rows")?;
     energies.sort_unstable_by(f64::total_cmp);
     if highest {
         energies.reverse();

@@ -20,11 +20,14 @@
 use std::ops::Bound::{Excluded, Included};
 
 use crate::error::Result;
+use crate::linalg::memory::Gather;
 use crate::threads::Context;
 
 use super::centred::lone_samples;
 use super::discriminant::{Problem, Read};
 use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
+
+const SCORES: &str = "the scores of the classes";
 
 pub(super) const METRIC: Metric = Metric {
     name: "lda",
@@ -32,6 +35,7 @@ pub(super) const METRIC: Metric = Metric {
     summary: "mean posterior of the true class under linear discriminant analysis",
     needs: &[Needs::Stats, Needs::Samples],
     tasks: &["classification"],
+    decomposes: true,
     cost: "N D min(N, D) + N C min(N, D)",
     source: "Gholami et al., ICCV 2023 (ETran, classification score)",
     compute: score,
@@ -43,7 +47,7 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
     let mut problem = Problem::new("lda", inputs, context)?;
     let shrinkage = shrinkage.map_or_else(|| problem.adaptive_shrinkage(context), Ok)?;
     let (own, collapsed) = problem.each(shrinkage, Read::Own, context)?;
-    Ok(outcome(&problem, &own, shrinkage, collapsed))
+    outcome(&problem, &own, shrinkage, collapsed)
 }
 
 /// The outcome of `lda` and `sfda` from the posterior of the true class of every row.
@@ -52,13 +56,13 @@ pub(super) fn outcome(
     own: &[f64],
     shrinkage: f64,
     collapsed: bool,
-) -> Outcome {
+) -> Result<Outcome> {
     const ALL: f64 = 1.0 - 1e-9; // indistinguishable from 1
     let classes = &problem.classes;
-    let sums = classes.sums(own);
+    let sums = classes.sums(own)?;
     let value = sums.iter().sum::<f64>() / classes.n_samples();
-    let per_target: Vec<f64> = sums.iter().zip(&classes.counts).map(|(sum, n)| sum / n).collect();
-    let saturated: Vec<bool> = per_target.iter().map(|value| *value > ALL).collect();
+    let per_target = sums.iter().zip(&classes.counts).map(|(sum, n)| sum / n).gathered(SCORES)?;
+    let saturated = per_target.iter().map(|value| *value > ALL).gathered(SCORES)?;
     let effect = "which is its own class mean and says nothing about variation";
     let mut warnings: Vec<String> = lone_samples(&classes.counts, effect).into_iter().collect();
     if collapsed {
@@ -77,5 +81,5 @@ pub(super) fn outcome(
     }
     let details =
         vec![("shrinkage", Detail::Number(shrinkage)), ("saturated", Detail::Flags(saturated))];
-    Outcome { details, warnings, ..Outcome::new(value, per_target) }
+    Ok(Outcome { details, warnings, ..Outcome::new(value, per_target) })
 }

@@ -1,12 +1,13 @@
 //! Groups of rows that are left out together, such as the rows of a patient or a video.
 
-use std::collections::HashMap;
-
 use ndarray::Array2;
 
 use crate::error::{Error, Result};
+use crate::linalg::memory::{Gather, append, filled, table, zeros};
 
 use super::{Detail, Inputs, OptionReader};
+
+const GROUPS: &str = "the groups of the rows";
 
 /// The rows that a metric leaves out to predict one of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -50,7 +51,7 @@ impl LeaveOut {
         if actual != expected {
             return Err(Error::Shape { name: "groups", axis: "rows", actual, expected });
         }
-        let groups = RowGroups::new(samples.iter().map(|place| ids[*place]));
+        let groups = RowGroups::new(samples.iter().map(|place| ids[*place]))?;
         if groups.rows.len() < 2 {
             let problem = format!(
                 "groups has the same group in all {} rows, so that nothing is left without it; give \
@@ -72,17 +73,18 @@ pub(super) struct RowGroups {
 }
 
 impl RowGroups {
-    fn new(ids: impl ExactSizeIterator<Item = i64> + Clone) -> Self {
-        let mut known: Vec<i64> = ids.clone().collect();
+    fn new(ids: impl ExactSizeIterator<Item = i64> + Clone) -> Result<Self> {
+        let mut known = ids.clone().gathered(GROUPS)?;
         known.sort_unstable();
         known.dedup();
-        let code_of: HashMap<i64, u32> = known.iter().copied().zip(0..).collect();
-        let codes: Vec<u32> = ids.map(|id| code_of[&id]).collect();
-        let mut rows = vec![Vec::new(); known.len()];
+        let mut code_of = table(known.len(), GROUPS)?;
+        code_of.extend(known.iter().copied().zip(0_u32..));
+        let codes = ids.map(|id| code_of[&id]).gathered(GROUPS)?;
+        let mut rows = known.iter().map(|_| Vec::new()).gathered(GROUPS)?;
         for (row, code) in codes.iter().enumerate() {
-            rows[*code as usize].push(row);
+            append(&mut rows[*code as usize], row, GROUPS)?;
         }
-        Self { codes, rows }
+        Ok(Self { codes, rows })
     }
 
     /// The number of rows of the largest group.
@@ -96,18 +98,18 @@ impl RowGroups {
         classes: &[u32],
         n_classes: usize,
         effect: &str,
-    ) -> Option<String> {
-        let mut seen: Vec<Option<u32>> = vec![None; n_classes];
-        let mut is_alone = vec![true; n_classes];
+    ) -> Result<Option<String>> {
+        let mut seen: Vec<Option<u32>> = filled(None, n_classes, GROUPS)?;
+        let mut is_alone = filled(true, n_classes, GROUPS)?;
         for (class, group) in classes.iter().zip(&self.codes) {
             let class = *class as usize;
             is_alone[class] &= *seen[class].get_or_insert(*group) == *group;
         }
-        match is_alone.iter().filter(|alone| **alone).count() {
+        Ok(match is_alone.iter().filter(|alone| **alone).count() {
             0 => None,
             1 => Some(format!("1 class occurs in a single group, {effect}")),
             n => Some(format!("{n} classes occur in a single group each, {effect}")),
-        }
+        })
     }
 }
 
@@ -128,11 +130,15 @@ pub(super) struct GroupScores<'a> {
 
 impl<'a> GroupScores<'a> {
     /// No rows; of nothing without groups.
-    pub(super) fn new(groups: Option<&'a RowGroups>, n_targets: usize, of_errors: bool) -> Self {
-        let n = groups.map_or(0, |groups| groups.rows.len()) * n_targets;
-        let means = vec![(0.0, 0.0); if of_errors { n } else { 0 }];
-        let (sums, whole) = (vec![0.0; n], vec![0.0; n]);
-        Self { groups, n_targets, of_errors, sums, whole, means }
+    pub(super) fn new(
+        groups: Option<&'a RowGroups>,
+        n_targets: usize,
+        of_errors: bool,
+    ) -> Result<Self> {
+        let n = groups.map_or(0, |groups| groups.rows.len()).saturating_mul(n_targets);
+        let means = filled((0.0, 0.0), if of_errors { n } else { 0 }, GROUPS)?;
+        let (sums, whole) = (zeros(n, GROUPS)?, zeros(n, GROUPS)?);
+        Ok(Self { groups, n_targets, of_errors, sums, whole, means })
     }
 
     fn place(&self, row: usize, target: usize) -> Option<usize> {
@@ -167,15 +173,17 @@ impl<'a> GroupScores<'a> {
     }
 
     /// The detail `by_group`, (groups, targets), NaN where a group has none; nothing without groups.
-    pub(super) fn into_detail(self) -> Option<(&'static str, Detail)> {
-        let shape = (self.groups?.rows.len(), self.n_targets);
+    pub(super) fn into_detail(self) -> Result<Option<(&'static str, Detail)>> {
+        let Some(groups) = self.groups else { return Ok(None) };
+        let shape = (groups.rows.len(), self.n_targets);
         let score = |(sum, whole): (&f64, &f64)| match (*whole > 0.0, self.of_errors) {
             (false, _) => f64::NAN,
             (true, false) => sum / whole,
             (true, true) => 1.0 - sum / whole,
         };
-        let scores = self.sums.iter().zip(&self.whole).map(score).collect();
-        Array2::from_shape_vec(shape, scores).ok().map(|all| ("by_group", Detail::Matrix(all)))
+        let scores = self.sums.iter().zip(&self.whole).map(score).gathered(GROUPS)?;
+        let all = Array2::from_shape_vec(shape, scores).map_err(|_| Error::NoData)?;
+        Ok(Some(("by_group", Detail::Matrix(all))))
     }
 }
 
@@ -185,7 +193,7 @@ mod tests {
 
     #[test]
     fn groups_are_in_the_order_of_their_ids_and_rows_in_theirs() {
-        let groups = RowGroups::new([7, -2, 7, 3].into_iter());
+        let groups = RowGroups::new([7, -2, 7, 3].into_iter()).unwrap();
         assert_eq!(groups.codes, [2, 0, 2, 1]);
         assert_eq!(groups.rows, [vec![1], vec![3], vec![0, 2]]);
         assert_eq!(groups.largest(), 2);
@@ -193,23 +201,25 @@ mod tests {
 
     #[test]
     fn classes_of_one_group_are_counted() {
-        let groups = RowGroups::new([0, 0, 1, 1].into_iter());
-        assert_eq!(groups.lone_classes(&[0, 1, 0, 1], 2, "x"), None);
-        let one = groups.lone_classes(&[0, 1, 1, 0], 2, "x");
+        let groups = RowGroups::new([0, 0, 1, 1].into_iter()).unwrap();
+        assert_eq!(groups.lone_classes(&[0, 1, 0, 1], 2, "x").unwrap(), None);
+        let one = groups.lone_classes(&[0, 1, 1, 0], 2, "x").unwrap();
         assert_eq!(one, None);
-        let one = groups.lone_classes(&[0, 1, 0, 0], 2, "x");
+        let one = groups.lone_classes(&[0, 1, 0, 0], 2, "x").unwrap();
         assert_eq!(one.as_deref(), Some("1 class occurs in a single group, x"));
     }
 
     #[test]
     fn a_group_without_variation_has_no_r2() {
-        let groups = RowGroups::new([0, 0, 1, 1].into_iter());
-        let mut scores = GroupScores::new(Some(&groups), 1, true);
+        let groups = RowGroups::new([0, 0, 1, 1].into_iter()).unwrap();
+        let mut scores = GroupScores::new(Some(&groups), 1, true).unwrap();
         for (row, y) in [0.1, 0.1, 1.0, 3.0].into_iter().enumerate() {
             scores.add_target(row, 0, 1.0, y);
             scores.add_square(row, 0, 0.5);
         }
-        let Some((_, Detail::Matrix(found))) = scores.into_detail() else { panic!("no scores") };
+        let Some((_, Detail::Matrix(found))) = scores.into_detail().unwrap() else {
+            panic!("no scores")
+        };
         assert!(found[[0, 0]].is_nan());
         assert!((found[[1, 0]] - 0.5).abs() < 1e-15); // 1 − (0.5 + 0.5) / 2
     }

@@ -4,8 +4,8 @@ use crate::decomp::Shifted;
 use crate::error::Result;
 use crate::linalg::blas::scale;
 use crate::linalg::lapack::TridiagonalForm;
-use crate::linalg::memory::zeros;
-use crate::threads::{Context, chunks};
+use crate::linalg::memory::{Gather, zeros};
+use crate::threads::Context;
 
 /// Rows that are rotated at a time.
 const ROWS: usize = 128;
@@ -19,11 +19,11 @@ pub(super) fn weighted_inverse(
     context: &Context<'_>,
 ) -> Result<Vec<f64>> {
     let order = form.order();
-    let diagonals: Vec<Vec<f64>> = terms.iter().map(|(one, _)| one.inverse_diagonal()).collect();
+    let diagonals = terms.iter().map(|(one, _)| one.inverse_diagonal());
+    let diagonals = diagonals.gathered_ok("the sum of inverses")?;
     let mut half = zeros::<f64>(order * order, "the sum of inverses")?;
     let in_parts = |matrix: &mut [f64], each: &(dyn Fn(usize, &mut [f64]) + Sync)| {
-        let mut parts: Vec<&mut [f64]> = matrix.chunks_mut(ROWS * order).collect();
-        context.for_each_mut(&mut parts, |part, rows| {
+        context.for_each_chunk(matrix, ROWS * order, |part, rows| {
             for (j, row) in rows.chunks_exact_mut(order).enumerate() {
                 each(part * ROWS + j, row);
             }
@@ -60,7 +60,8 @@ pub(super) fn transposed(matrix: &[f64], order: usize) -> Result<Vec<f64>> {
     const BLOCK: usize = 32;
     let n = matrix.len() / order;
     let mut result = zeros::<f64>(matrix.len(), "a panel of rows")?;
-    for columns in chunks(order, BLOCK) {
+    for start in (0..order).step_by(BLOCK) {
+        let columns = start..order.min(start + BLOCK);
         for j in 0..n {
             for k in columns.clone() {
                 result[k * n + j] = matrix[j * order + k];
@@ -78,7 +79,7 @@ mod tests {
     fn one_matrix_serves_all_shifts() {
         let (order, scatter) = (3, vec![2.0, 0.5, 0.3, 0.0, 1.0, 0.2, 0.0, 0.0, 3.0]);
         let form = TridiagonalForm::reduce(scatter, order, &Context::serial()).unwrap();
-        let shifted = [0.7, 5.0, 1e200].map(|t| Shifted::new(&form, t, 1e-14).unwrap());
+        let shifted = [0.7, 5.0, 1e200].map(|t| Shifted::new(&form, t, 1e-14).unwrap().unwrap());
         let terms: Vec<(&Shifted, f64)> = shifted.iter().zip([2.0, 0.5, 3.0]).collect();
         let found = weighted_inverse(&form, &terms, &Context::serial()).unwrap();
         let z = [1.0, -2.0, 0.5];

@@ -25,12 +25,13 @@ pub(super) const METRIC: Metric = Metric {
     summary: "correlation between products of features and equality of labels over pairs of samples",
     needs: &[Needs::Stats],
     tasks: &["classification"],
+    decomposes: true,
     cost: "N D min(N, D) + C D",
     source: "Deshpande et al., 2021",
     compute: |inputs, options, context| {
         options.none()?;
         let prepared = inputs.prepared()?;
-        let Some(counts) = prepared.stats.class_counts() else {
+        let Some(counts) = prepared.stats.class_counts()? else {
             return Err(Error::Missing { what: "class labels" });
         };
         if counts.len() == 1 {

@@ -18,10 +18,13 @@
 
 use crate::decomp::{CentredTargets, Prepared};
 use crate::error::{Error, Result};
+use crate::linalg::memory::Gather;
 use crate::stats::Held;
 use crate::threads::Context;
 
 use super::{Detail, Digits, Metric, Needs, OptionReader, Outcome};
+
+const ERRORS: &str = "the errors of the targets";
 
 pub(super) const METRIC: Metric = Metric {
     name: "lin_mse",
@@ -29,6 +32,7 @@ pub(super) const METRIC: Metric = Metric {
     summary: "minus the mean squared error of a linear fit from features to targets",
     needs: &[Needs::Stats],
     tasks: &["regression", "multilabel"],
+    decomposes: true,
     cost: "N D min(N, D) + min(N, D)^3 + K D^2",
     source: "Nguyen et al., UAI 2023",
     compute: |inputs, options, context| {
@@ -44,6 +48,7 @@ pub(super) const LABELS: Metric = Metric {
     summary: "minus the mean squared error of a linear fit from the source model's outputs to targets",
     needs: &[Needs::SourceStats],
     tasks: &["regression", "multilabel"],
+    decomposes: true,
     cost: "N Cs min(N, Cs) + min(N, Cs)^3 + K Cs^2",
     source: "Nguyen et al., UAI 2023",
     compute: |inputs, options, context| {
@@ -93,14 +98,14 @@ impl LinMse {
             if t > 0.0 { prepared.ridge(t, context)? } else { prepared.least_squares(context)? };
         let counted = if self.penalty { t } else { 0.0 };
         let errors = fits.targets.iter().map(|fit| (fit.error + counted * fit.weight) / n);
-        let errors: Vec<f64> = errors.map(|error| if error > 0.0 { -error } else { 0.0 }).collect();
-        let squares = CentredTargets::new(prepared.stats).square;
+        let errors = errors.map(|error| if error > 0.0 { -error } else { 0.0 }).gathered(ERRORS)?;
+        let squares = CentredTargets::new(prepared.stats)?.square;
         let scored = |k: &usize| !self.skip_constant || squares[*k] > 0.0;
-        let kept: Vec<usize> = (0..squares.len()).filter(scored).collect();
+        let kept = (0..squares.len()).filter(scored).gathered(ERRORS)?;
         if kept.is_empty() {
             return Err(Error::NothingVaries);
         }
-        let per_target: Vec<f64> = kept.iter().map(|k| errors[*k]).collect();
+        let per_target = kept.iter().map(|k| errors[*k]).gathered(ERRORS)?;
         let divisor = if self.sum { 1.0 } else { kept.len() as f64 };
         let value = per_target.iter().sum::<f64>() / divisor;
         let rounding = kept.iter().map(|k| fits.targets[*k].rounding).sum::<f64>() / n / divisor;

@@ -35,6 +35,8 @@ pub use contract::{Detail, Inputs, Metric, Needs, Outcome};
 pub use options::{OptionReader, OptionValue, Options};
 
 use crate::error::{Error, Result};
+use crate::input::check_addressable;
+use crate::linalg::lapack::check_order;
 use crate::threads::Context;
 
 use digits::Digits;
@@ -96,4 +98,24 @@ pub fn compute(
         Ok(outcome)
     };
     requests.iter().map(one).collect()
+}
+
+/// Check that LAPACK can decompose features of this shape for one metric at least, or that one need not,
+/// before a row of them is read.
+///
+/// # Errors
+/// [`Error::Unaddressable`], [`Error::TooLarge`].
+pub fn check_shape(
+    requests: &[(Box<str>, Options)],
+    (n_rows, n_cols): (usize, usize),
+) -> Result<()> {
+    let decomposes = |(name, _): &(Box<str>, Options)| {
+        METRICS.iter().any(|metric| metric.name == &**name && metric.decomposes)
+    };
+    check_addressable((n_rows, n_cols))?;
+    if !requests.is_empty() && requests.iter().all(decomposes) {
+        check_order(n_rows.min(n_cols))
+    } else {
+        Ok(())
+    }
 }

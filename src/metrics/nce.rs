@@ -20,7 +20,7 @@
 use super::source_terms::{Classes, Normalize};
 use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 use crate::error::{Error, Result};
-use crate::linalg::memory::Gather;
+use crate::linalg::memory::{Gather, append, zeros};
 use crate::threads::Context;
 
 pub(super) const METRIC: Metric = Metric {
@@ -29,6 +29,7 @@ pub(super) const METRIC: Metric = Metric {
     summary: "negative entropy of the labels given the source model's predicted classes",
     needs: &[Needs::SourceLabels],
     tasks: &["classification"],
+    decomposes: false,
     cost: "N log N",
     source: "Tran et al., ICCV 2019",
     compute: score,
@@ -47,7 +48,7 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
     let pairs = source.iter().copied().zip(classes.codes.iter().copied());
     let mut pairs: Vec<(i64, u32)> = pairs.gathered("the pairs of classes")?;
     pairs.sort_unstable();
-    let mut sums = vec![0.0; classes.counts.len()];
+    let mut sums = zeros::<f64>(classes.counts.len(), "the pairs of classes")?;
     let mut n_source = 0;
     let mut logs = Vec::new(); // of every pair that occurs, in order
     for of_source in pairs.chunk_by(|a, b| a.0 == b.0) {
@@ -56,7 +57,7 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
             let (count, of) = (same.len() as f64, of_source.len() as f64);
             let log = (count / of).ln();
             sums[same[0].1 as usize] += count * log;
-            logs.push((same[0], log));
+            append(&mut logs, (same[0], log), "the pairs of classes")?;
         }
     }
     let mut outcome = classes.outcome("nce", &sums, normalize, n_source)?;

@@ -20,13 +20,13 @@
 //!
 //! Cost: n²D + n² ln n for n rows; n² numbers.
 
-use ndarray::{Array2, Axis, s};
+use ndarray::{Array2, s};
 
 use crate::error::{Error, Result};
 use crate::input::{Rows, check_finite};
 use crate::linalg::blas::{dot, row_gram_add, scale};
 use crate::linalg::lapack::thin_svd;
-use crate::linalg::memory::{Gather, copied, reserved, zeros};
+use crate::linalg::memory::{Gather, copied, copied_matrix, reserved, zero_matrix, zeros};
 use crate::threads::Context;
 
 use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
@@ -37,6 +37,7 @@ pub(super) const METRIC: Metric = Metric {
     summary: "rank correlation of distances between features with distances between labels",
     needs: &[Needs::Samples],
     tasks: &["classification"],
+    decomposes: false,
     cost: "n^2 D for n = min(N, 500) rows",
     source: "Bolya et al., NeurIPS 2021",
     compute: score,
@@ -123,9 +124,11 @@ fn components(features: &dyn Rows, rows: &[usize], most: usize) -> Result<(Array
         scale(1.0 / largest, &mut x); // or squares might leave the range of float64
     }
     let mut x = Array2::from_shape_vec((n, n_cols), x).map_err(|_| Error::NoData)?;
-    let first = x.row(0).to_owned();
+    let first = copied_matrix(x.slice(s![..1, ..]), "a row of features")?;
     x -= &first; // a constant column is exactly zero
-    let mean = x.mean_axis(Axis(0)).ok_or(Error::NoData)?;
+    let mut mean = zero_matrix((1, n_cols), "a row of features")?;
+    x.rows().into_iter().for_each(|row| mean += &row);
+    mean /= n as f64;
     x -= &mean;
     let (u, s, vt) = thin_svd(x)?;
     let tolerance = n.max(n_cols) as f64 * f64::EPSILON * s.first().copied().unwrap_or(0.0);
@@ -139,7 +142,7 @@ fn components(features: &dyn Rows, rows: &[usize], most: usize) -> Result<(Array
             ),
         ));
     }
-    let mut z = u.slice(s![.., ..r]).as_standard_layout().into_owned();
+    let mut z = copied_matrix(u.slice(s![.., ..r]), "the components of the rows")?;
     for (mut column, loadings) in z.columns_mut().into_iter().zip(vt.rows()) {
         let largest =
             loadings.iter().fold(0.0, |most: f64, v| if v.abs() > most.abs() { *v } else { most });

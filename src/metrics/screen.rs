@@ -9,7 +9,7 @@
 
 use crate::error::Result;
 use crate::linalg::blas::{dot, outer_product_single};
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::{Gather, reserved, zeros};
 use crate::threads::{Context, chunks};
 
 /// Classes of a product.
@@ -38,15 +38,14 @@ impl Screen {
     ) -> Result<Self> {
         let order = vectors.len() / constants.len();
         let (width, scale) = (order + 1, power_of_2(scale));
-        let blocks = chunks(constants.len(), BLOCK);
+        let blocks = chunks(constants.len(), BLOCK)?;
         let vector = |k: usize| &vectors[k * order..(k + 1) * order];
         let length = |k: usize| (dot(vector(k), vector(k)).sqrt() * scale).hypot(constants[k]);
-        let lengths: Vec<f64> =
-            blocks.iter().map(|block| block.clone().map(length).fold(0.0, f64::max)).collect();
+        let lengths = blocks.iter().map(|block| block.clone().map(length).fold(0.0, f64::max));
+        let mut lengths = lengths.gathered("the lengths of vectors")?;
         let unit = power_of_2(lengths.iter().fold(f64::MIN_POSITIVE, |a, b| a.max(*b)));
         let mut single = zeros::<f32>(constants.len() * width, "vectors in float32")?;
-        let mut parts: Vec<&mut [f32]> = single.chunks_mut(BLOCK * width).collect();
-        context.for_each_mut(&mut parts, |block, part| {
+        context.for_each_chunk(&mut single, BLOCK * width, |block, part| {
             for (k, row) in (block * BLOCK..).zip(part.chunks_exact_mut(width)) {
                 for (out, w) in row.iter_mut().zip(vector(k)) {
                     *out = single_of(w * scale / unit);
@@ -56,7 +55,9 @@ impl Screen {
             Ok(())
         })?;
         // Numbers that underflow in float32 are not lost: 1e-30 is far above their sum.
-        let lengths = lengths.iter().map(|length| length / unit + 1e-30).collect();
+        for length in &mut lengths {
+            *length = *length / unit + 1e-30;
+        }
         Ok(Self { vectors: single, scale, unit, blocks, lengths, width })
     }
 
@@ -65,7 +66,7 @@ impl Screen {
         let order = self.width - 1;
         let n_rows = rows.len() / order;
         let mut single = zeros::<f32>(n_rows * self.width, "rows in float32")?;
-        let mut lengths = Vec::with_capacity(n_rows);
+        let mut lengths = reserved(n_rows, "the lengths of vectors")?;
         for (out, x) in single.chunks_exact_mut(self.width).zip(rows.chunks_exact(order)) {
             out.iter_mut().zip(x).for_each(|(out, x)| *out = single_of(x / self.scale));
             out[order] = 1.0;

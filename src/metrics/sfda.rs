@@ -32,6 +32,7 @@ pub(super) const METRIC: Metric = Metric {
     summary: "mean posterior of the true class after unsure samples were mixed with other classes",
     needs: &[Needs::Stats, Needs::Samples],
     tasks: &["classification"],
+    decomposes: true,
     cost: "2 N D min(N, D) + 2 N C min(N, D)",
     source: "Shao et al., ECCV 2022",
     compute: score,
@@ -42,12 +43,12 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
     let mut problem = Problem::new("sfda", inputs, context)?;
     let shrinkage = problem.adaptive_shrinkage(context)?;
     let (sure, _) = problem.each(shrinkage, Read::Softened, context)?;
-    let certainty = problem.classes.sums(&sure).iter().sum::<f64>() / problem.classes.n_samples();
+    let certainty = problem.classes.sums(&sure)?.iter().sum::<f64>() / problem.classes.n_samples();
 
     let points = means_of_others(&problem.means, problem.classes.counts.len())?;
     let mut harder = problem.mixed(sure, points, context)?;
     let (own, collapsed) = harder.each(shrinkage, Read::Own, context)?;
-    let mut outcome = outcome(&harder, &own, shrinkage, collapsed);
+    let mut outcome = outcome(&harder, &own, shrinkage, collapsed)?;
     outcome.details.push(("certainty", Detail::Number(certainty)));
     Ok(outcome)
 }
@@ -55,7 +56,7 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
 /// For every class, the plain mean of the means of all others, (C, r).
 fn means_of_others(means: &[f64], n_classes: usize) -> Result<Vec<f64>> {
     let order = means.len() / n_classes;
-    let mut sum = vec![0.0; order];
+    let mut sum = zeros(order, "the means of the other classes")?;
     means.chunks_exact(order).for_each(|mean| axpy(1.0, mean, &mut sum));
     let mut others = zeros::<f64>(means.len(), "the means of the other classes")?;
     for (out, mean) in others.chunks_exact_mut(order).zip(means.chunks_exact(order)) {

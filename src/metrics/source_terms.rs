@@ -18,7 +18,9 @@
 
 use super::{Detail, Inputs, OptionReader, Outcome};
 use crate::error::{Error, Result};
-use crate::linalg::memory::filled;
+use crate::linalg::memory::{Gather, filled};
+
+const CLASSES: &str = "the counts of the classes";
 
 /// Normalisation by the entropy of the labels.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,7 +46,7 @@ pub(super) struct Classes {
 impl Classes {
     pub(super) fn new(inputs: &Inputs<'_>) -> Result<Self> {
         let (codes, n_classes) = inputs.labels()?;
-        let mut counts = vec![0; n_classes];
+        let mut counts = filled(0, n_classes, CLASSES)?;
         for code in &codes {
             counts[*code as usize] += 1;
         }
@@ -53,11 +55,11 @@ impl Classes {
 
     /// The rows, class by class.
     pub(super) fn order(&self) -> Result<Vec<usize>> {
-        let mut next: Vec<usize> = self
+        let mut next = self
             .counts
             .iter()
             .scan(0, |start, count| Some(std::mem::replace(start, *start + count)))
-            .collect();
+            .gathered(CLASSES)?;
         let mut order = filled(0, self.codes.len(), "the order of the rows")?;
         for (row, code) in self.codes.iter().enumerate() {
             let place = &mut next[*code as usize];
@@ -77,10 +79,10 @@ impl Classes {
     ) -> Result<Outcome> {
         let n_samples = self.codes.len() as f64;
         let surprise = |count: &usize| (n_samples / *count as f64).ln(); // -ln p_c
-        let weighted = |parts: &[f64]| -> f64 {
-            parts.iter().zip(&self.counts).map(|(part, n)| part * *n as f64 / n_samples).sum()
+        let weighted = |parts: &mut dyn Iterator<Item = f64>| -> f64 {
+            parts.zip(&self.counts).map(|(part, n)| part * *n as f64 / n_samples).sum()
         };
-        let entropy = weighted(&self.counts.iter().map(surprise).collect::<Vec<f64>>());
+        let entropy = weighted(&mut self.counts.iter().map(surprise));
         if normalize == Normalize::Ratio && self.counts.len() == 1 {
             let problem = "normalize=\"entropy_ratio\" divides by the entropy of the labels, which \
                            is 0: they hold a single class";
@@ -94,7 +96,7 @@ impl Classes {
                 Normalize::Ratio => (mean + surprise(count)) / entropy,
             }
         };
-        let per_target: Vec<f64> = sums.iter().zip(&self.counts).map(part).collect();
+        let per_target = sums.iter().zip(&self.counts).map(part).gathered(CLASSES)?;
         let mut warnings = Vec::new();
         if self.counts.len() == 1 {
             warnings.push(super::SINGLE_CLASS.into());
@@ -110,6 +112,10 @@ impl Classes {
             ("label_entropy", Detail::Number(entropy)),
             ("n_source_classes", Detail::Number(n_source as f64)),
         ];
-        Ok(Outcome { details, warnings, ..Outcome::new(weighted(&per_target), per_target) })
+        Ok(Outcome {
+            details,
+            warnings,
+            ..Outcome::new(weighted(&mut per_target.iter().copied()), per_target)
+        })
     }
 }

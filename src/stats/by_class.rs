@@ -6,7 +6,7 @@
 use crate::error::{Error, Result};
 use crate::input::{Block, Label};
 use crate::linalg::blas::axpy;
-use crate::linalg::memory::{Gather, reserved};
+use crate::linalg::memory::{Gather, check_room, copied, filled, reserved};
 use crate::threads::Context;
 
 use super::pass::{self, Pass};
@@ -15,6 +15,8 @@ use super::{Held, Precision, Second, Stats};
 
 /// Numbers of a class that are read on one thread.
 const SMALL: usize = 1 << 16;
+
+const CLASSES: &str = "the statistics of the classes";
 
 /// As [`pass::block_stats`], with separate statistics of every class.
 pub(super) fn block_stats(
@@ -40,7 +42,7 @@ pub(super) fn block_stats(
     let of_small = rows.iter().zip(&labels.codes);
     let of_small = of_small.filter(|(_, code)| !large(&classes[**code as usize].1));
     let small = of_small.map(|(row, _)| *row).gathered("the numbers of the rows")?;
-    let (nothing, zero) = (Held::Nothing, shift.clone());
+    let (nothing, zero) = (Held::Nothing, copied(&shift, CLASSES)?);
     let mut total = None;
     if !small.is_empty() {
         let weights = small.iter().map(|i| block.weight(*i)).gathered("the weights of the rows")?;
@@ -49,7 +51,7 @@ pub(super) fn block_stats(
         total = Some(pass.scatter(precision, context)?);
     }
     let mut cross = reserved(classes.len() * shift.len(), "the class sums")?;
-    let mut squares = Vec::new();
+    let mut squares = reserved(classes.len(), CLASSES)?;
     for (_, stats) in &classes {
         cross.extend_from_slice(&stats.sum);
         squares.push(stats.square());
@@ -89,30 +91,30 @@ fn classes(
     precision: Precision,
     context: &Context<'_>,
 ) -> Result<Vec<(Label, Stats)>> {
-    let mut sizes = vec![0; labels.classes.len()];
+    let mut sizes = filled(0, labels.classes.len(), CLASSES)?;
     labels.codes.iter().for_each(|code| sizes[*code as usize] += 1);
     let empty = |size: &usize| reserved(*size, "the rows of a class");
-    let mut members = sizes.iter().map(empty).collect::<Result<Vec<Vec<usize>>>>()?;
+    let mut members = sizes.iter().map(empty).gathered_ok::<Vec<usize>>(CLASSES)?;
     for (row, code) in rows.iter().zip(&labels.codes) {
         members[*code as usize].push(*row);
     }
     let n_cols = shift.len();
     let held = |rows: &Vec<usize>| rows.len().min(n_cols).saturating_mul(n_cols);
     let total = members.iter().map(held).fold(0, usize::saturating_add);
-    drop(reserved::<f64>(total, "the scatters of the classes")?);
+    check_room::<f64>(total, "the scatters of the classes")?;
     let one = |c: usize, context: &Context<'_>| {
-        let (keep, shift) = (members[c].len() <= n_cols, shift.to_vec());
+        let (keep, shift) = (members[c].len() <= n_cols, copied(shift, CLASSES)?);
         pass::block_stats(block, &members[c], shift, Held::Nothing, keep, precision, context)
     };
     // Small classes side by side, each on one thread; large ones one after the other, on all threads.
-    let (small, large): (Vec<usize>, Vec<usize>) =
-        (0..members.len()).partition(|c| members[*c].len().saturating_mul(n_cols) <= SMALL);
+    let is_small = |c: &usize| members[*c].len().saturating_mul(n_cols) <= SMALL;
+    let small = (0..members.len()).filter(is_small).gathered(CLASSES)?;
     let of_small = context.map(small.len(), |i| one(small[i], &Context::serial()))?;
-    let mut found: Vec<Option<Stats>> = members.iter().map(|_| None).collect();
+    let mut found: Vec<Option<Stats>> = members.iter().map(|_| None).gathered(CLASSES)?;
     small.iter().zip(of_small).for_each(|(c, stats)| found[*c] = Some(stats));
-    for c in large {
+    for c in (0..members.len()).filter(|c| !is_small(c)) {
         found[c] = Some(one(c, context)?);
     }
     let named = labels.classes.iter().cloned().zip(found);
-    Ok(named.filter_map(|(class, stats)| Some((class, stats?))).collect())
+    named.filter_map(|(class, stats)| Some((class, stats?))).gathered(CLASSES)
 }

@@ -17,7 +17,7 @@ impl Stats {
     /// What no rows can have: the one place that decides it, for statistics from a file and for
     /// moments. Lengths must be right, and numbers finite but for fourth moments.
     pub(super) fn impossible(&self) -> Result<Option<String>> {
-        if let Some(problem) = self.inconsistency() {
+        if let Some(problem) = self.inconsistency()? {
             return Ok(Some(problem));
         }
         if let Some(problem) = self.negative_squares()? {
@@ -32,40 +32,51 @@ impl Stats {
     }
 
     /// The first contradiction between counts, or between sums by the Cauchy–Schwarz inequality.
-    fn inconsistency(&self) -> Option<String> {
+    fn inconsistency(&self) -> Result<Option<String>> {
         if self.is_empty() {
-            return None;
+            return Ok(None);
         }
         let n = self.n_samples;
         if n == 0 || n > 1 << 53 || i32::try_from(self.n_features).is_err() {
-            return Some(format!("{n} samples of {} features cannot be", self.n_features));
+            return Ok(Some(format!("{n} samples of {} features cannot be", self.n_features)));
         }
         if self.largest < 0.0 {
-            return Some(format!("the largest magnitude is {}", self.largest));
+            return Ok(Some(format!("the largest magnitude is {}", self.largest)));
         }
-        self.of_second().or_else(|| self.of_held()).or_else(|| self.of_classes())
+        if self.check_squares(0, self.largest).is_err() {
+            let (d, largest) = (self.n_features, self.largest);
+            return Ok(Some(format!(
+                "squares of {n} samples of {d} features up to {largest:e} overflow float64"
+            )));
+        }
+        for check in [Self::of_second, Self::of_held, Self::of_classes] {
+            if let Some(problem) = check(self)? {
+                return Ok(Some(problem));
+            }
+        }
+        Ok(None)
     }
 
-    fn of_second(&self) -> Option<String> {
+    fn of_second(&self) -> Result<Option<String>> {
         match &self.second {
             Second::Rows { values, weights } => {
                 let n_rows = weights.len();
                 if n_rows == 0 || n_rows > self.n_features {
-                    return Some(format!("{n_rows} rows of {} features", self.n_features));
+                    return Ok(Some(format!("{n_rows} rows of {} features", self.n_features)));
                 }
                 if let Some(weight) = weights.iter().find(|w| **w < 1.0 || w.fract() != 0.0) {
-                    return Some(format!("a row has weight {weight}"));
+                    return Ok(Some(format!("a row has weight {weight}")));
                 }
                 let total: f64 = weights.iter().sum(); // of counts, exact below 2^53
                 if (total - self.n_samples as f64).abs() > 0.5 {
-                    return Some(format!("weights of {total} for {} samples", self.n_samples));
+                    return Ok(Some(format!("weights of {total} for {} samples", self.n_samples)));
                 }
                 if let Some(value) = values.iter().find(|value| value.abs() > self.largest) {
-                    return Some(format!("a value of {value} beyond {}", self.largest));
+                    return Ok(Some(format!("a value of {value} beyond {}", self.largest)));
                 }
                 self.of_row_sums(values, weights)
             }
-            Second::Scatter(scatter) => self.of_scatter(scatter),
+            Second::Scatter(scatter) => Ok(self.of_scatter(scatter)),
         }
     }
 
@@ -74,9 +85,10 @@ impl Stats {
         if self.precision == Precision::Single { 1e-4 } else { 1e-9 }
     }
 
-    /// The largest rounding error that moving the shift may have left in a square.
+    /// The largest error that moving the shift and underflow may have left in a sum of squares.
     pub(super) fn noise(&self) -> f64 {
-        self.relative_noise() * self.n_samples as f64 * self.largest * self.largest
+        let one = self.relative_noise() * self.largest * self.largest + f64::MIN_POSITIVE;
+        self.n_samples as f64 * one
     }
 
     fn of_scatter(&self, scatter: &[f64]) -> Option<String> {
@@ -116,36 +128,50 @@ impl Stats {
     /// Of the fourth moments of a scatter with this trace.
     fn of_fourth(&self, trace: f64) -> Option<String> {
         let (n, noise) = (self.n_samples as f64, self.noise());
-        let quartic = self.fourth.in_unit(1.0); // beyond float64 where nothing else may be
-        if quartic.is_finite()
-            && trace > 0.0
-            && trace * trace > n * (quartic + noise * noise) * (1.0 + TOLERANCE)
-        {
-            let least = trace * trace / n;
+        let d = self.n_features as f64;
+        let (one, rounding) = (d * self.largest * self.largest, d * noise);
+        // In the unit of the sums: their squares may leave the range of float64 where no other sum does.
+        let unit = self.fourth.unit.max(f64::MIN_POSITIVE);
+        let slack = (one / unit) * (rounding / unit) + f64::MIN_POSITIVE;
+        let least = (trace / unit) * (trace / unit);
+        if trace > 0.0 && least > n * (self.fourth.quartic + slack) * (1.0 + TOLERANCE) {
+            let (quartic, least) = (self.fourth.in_unit(1.0), trace * trace / n);
             return Some(format!(
                 "quartic is {quartic:e}, of {least:e} or more for a scatter of trace {trace:e}"
             ));
         }
-        let d = self.n_features as f64;
-        let (one, total) = (d * self.largest * self.largest, trace.max(0.0) + d * noise);
-        self.fourth.beyond(["quartic", "cubic"], one, total)
+        self.fourth.beyond(["quartic", "cubic"], one, [trace.max(0.0), rounding])
     }
 }
 
 impl Fourth {
-    /// The first sum that is too large for ‖x − s‖² of at most `one`, which add up to `total`. Bounds
-    /// are in the unit of the sums; one that overflows is no bound.
-    pub(super) fn beyond(&self, names: [&str; 2], one: f64, total: f64) -> Option<String> {
+    /// At least (Σ w q²)^½, also where Σ w q² was too small for float64.
+    pub(super) fn root(&self) -> f64 {
+        self.unit.mul_add(self.quartic.max(0.0).sqrt(), f64::MIN_POSITIVE.sqrt())
+    }
+
+    /// The first sum that is too large for ‖x − s‖² of at most `one`, which add up to `total` within
+    /// `noise`; that much Σ w q² may be below zero where the shift was moved. Bounds are in the unit
+    /// of the sums; one that overflows is no bound.
+    pub(super) fn beyond(
+        &self,
+        names: [&str; 2],
+        one: f64,
+        [total, noise]: [f64; 2],
+    ) -> Option<String> {
+        let total = total + noise;
         let ([quartic, cubic], unit) = (names, self.unit);
         if unit < 0.0 || (unit == 0.0 && self.quartic != 0.0) {
             return Some(format!("{quartic} has the unit {unit}"));
         }
         let unit = unit.max(f64::MIN_POSITIVE);
-        let most = (one / unit) * (total / unit) * (1.0 + TOLERANCE);
+        // Products of small squares underflow.
+        let most = (one / unit) * (total / unit) * (1.0 + TOLERANCE) + f64::MIN_POSITIVE;
         if !most.is_finite() {
             return None;
         }
-        if !(0.0..=most).contains(&self.quartic) {
+        let least = -(one / unit) * (noise / unit) - f64::MIN_POSITIVE;
+        if !(least..=most).contains(&self.quartic) {
             let most = most * unit * unit;
             return Some(format!("{quartic} is {:e}, of at most {most:e}", self.in_unit(1.0)));
         }

@@ -1,14 +1,19 @@
 //! Consistency checks of labels, targets and the statistics of every class (`check.rs`).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
+use crate::error::Result;
 use crate::input::Label;
 use crate::linalg::blas::{axpy, dot};
+use crate::linalg::memory::{Gather, copied, table, zeros};
 
 use super::check::TOLERANCE;
 use super::joint::{Joint, Own};
-use super::response::{LARGEST, Labels, Targets};
+use super::range::LARGEST;
+use super::response::{Labels, Targets};
 use super::{Held, Second, Stats};
+
+const WHAT: &str = "the check of statistics";
 
 /// Whether a sum is further from another than allowed, or infinitely far.
 fn differ(a: f64, b: f64, allowed: f64) -> bool {
@@ -25,21 +30,21 @@ impl Targets {
 
 impl Stats {
     /// Compares the sums with those of the rows.
-    pub(super) fn of_row_sums(&self, values: &[f64], weights: &[f64]) -> Option<String> {
+    pub(super) fn of_row_sums(&self, values: &[f64], weights: &[f64]) -> Result<Option<String>> {
         let n = self.n_samples as f64;
-        let mut total = vec![0.0; self.n_features];
+        let mut total = zeros(self.n_features, WHAT)?;
         for (row, weight) in values.chunks_exact(self.n_features).zip(weights) {
             axpy(*weight, row, &mut total);
         }
         let allowed = self.relative_noise() * n * self.largest;
         let differs = |(total, sum): (&f64, &f64)| differ(*total, *sum, allowed);
         if let Some(j) = total.iter().zip(&self.sum).position(differs) {
-            return Some(format!(
+            return Ok(Some(format!(
                 "sum[{j}] is {:e}, and the rows add up to {:e}",
                 self.sum[j], total[j]
-            ));
+            )));
         }
-        let Held::Targets(targets) = &self.held else { return None };
+        let Held::Targets(targets) = &self.held else { return Ok(None) };
         let n_targets = targets.shift.len();
         for k in 0..n_targets {
             let (mut sum, mut square, mut largest) = (0.0, 0.0, 1.0 + targets.shift[k].abs());
@@ -54,42 +59,40 @@ impl Stats {
                 ("target_square", square, targets.square[k], allowed * largest),
             ] {
                 if differ(total, held, allowed) {
-                    return Some(format!(
+                    return Ok(Some(format!(
                         "{name}[{k}] is {held:e}, and the rows add up to {total:e}"
-                    ));
+                    )));
                 }
             }
         }
-        None
+        Ok(None)
     }
 
-    pub(super) fn of_held(&self) -> Option<String> {
-        match &self.held {
-            Held::Nothing => None,
-            Held::Targets(targets) => self.of_targets(targets),
-            Held::Labels(labels) => {
-                let distinct: HashSet<&Label> = labels.classes.iter().collect();
-                let n_text = distinct.iter().filter(|c| matches!(c, Label::Text(_))).count();
-                let n = labels.classes.len();
-                if distinct.len() < n || (n_text != 0 && n_text != n) {
-                    return Some("classes repeat, or are of two kinds".into());
-                }
-                let total = labels.counts.iter().fold(0_u64, |a, b| a.saturating_add(*b));
-                if labels.counts.contains(&0) || total != self.n_samples {
-                    return Some(format!("classes of {total} for {} samples", self.n_samples));
-                }
-                let Second::Rows { weights, .. } = &self.second else {
-                    return self.of_class_sums(labels);
-                };
-                let mut counts = vec![0.0; n];
-                for (code, weight) in labels.codes.iter().zip(weights) {
-                    counts[*code as usize] += weight;
-                }
-                let differs =
-                    counts.iter().zip(&labels.counts).any(|(a, b)| (a - *b as f64).abs() > 0.5);
-                differs.then(|| "the rows of a class do not add up to its count".into())
-            }
+    pub(super) fn of_held(&self) -> Result<Option<String>> {
+        let labels = match &self.held {
+            Held::Nothing => return Ok(None),
+            Held::Targets(targets) => return Ok(self.of_targets(targets)),
+            Held::Labels(labels) => labels,
+        };
+        let (order, n) = (labels.sorted()?, labels.classes.len());
+        let n_text = labels.classes.iter().filter(|c| matches!(c, Label::Text(_))).count();
+        let repeats = order.windows(2).any(|two| labels.classes[two[0]] == labels.classes[two[1]]);
+        if repeats || (n_text != 0 && n_text != n) {
+            return Ok(Some("classes repeat, or are of two kinds".into()));
         }
+        let total = labels.counts.iter().fold(0_u64, |a, b| a.saturating_add(*b));
+        if labels.counts.contains(&0) || total != self.n_samples {
+            return Ok(Some(format!("classes of {total} for {} samples", self.n_samples)));
+        }
+        let Second::Rows { weights, .. } = &self.second else {
+            return Ok(self.of_class_sums(labels));
+        };
+        let mut counts = zeros::<f64>(n, WHAT)?;
+        for (code, weight) in labels.codes.iter().zip(weights) {
+            counts[*code as usize] += weight;
+        }
+        let differs = counts.iter().zip(&labels.counts).any(|(a, b)| (a - *b as f64).abs() > 0.5);
+        Ok(differs.then(|| "the rows of a class do not add up to its count".into()))
     }
 
     fn of_class_sums(&self, labels: &Labels) -> Option<String> {
@@ -198,11 +201,12 @@ impl Stats {
                 targets.square[k]
             ));
         }
-        let size = r.max(0.0) + (0..targets.shift.len()).map(|k| targets.noise(k, n)).sum::<f64>();
-        if let Some(problem) = fourth.beyond(["target_quartic", "target_cubic"], size, size) {
+        let rounding = (0..targets.shift.len()).map(|k| targets.noise(k, n)).sum::<f64>();
+        let (names, size) = (["target_quartic", "target_cubic"], r.max(0.0) + rounding);
+        if let Some(problem) = fourth.beyond(names, size, [r.max(0.0), rounding]) {
             return Some(problem);
         }
-        let most = self.fourth.in_unit(1.0).sqrt() * fourth.in_unit(1.0).sqrt();
+        let most = self.fourth.root() * fourth.root();
         if most.is_finite() && *quartic > most * (1.0 + TOLERANCE) + noise {
             return Some(format!(
                 "joint_quartic is {quartic:e}, of at most {most:e} for quartic and target_quartic"
@@ -237,46 +241,49 @@ impl Stats {
         Some(format!("joint_targets[{k}] is {:e}, of at most {:e}", joint.targets[k], most(k)))
     }
 
-    pub(super) fn of_classes(&self) -> Option<String> {
-        let classes = self.by_class.as_ref()?;
+    pub(super) fn of_classes(&self) -> Result<Option<String>> {
+        let Some(classes) = &self.by_class else { return Ok(None) };
         let Held::Labels(labels) = &self.held else {
-            return (!classes.is_empty()).then(|| "classes on their own without labels".into());
+            let lone = || "classes on their own without labels".into();
+            return Ok((!classes.is_empty()).then(lone));
         };
-        let mut counts: HashMap<&Label, u64> =
-            labels.classes.iter().zip(labels.counts.iter().copied()).collect();
+        let mut counts: HashMap<&Label, u64> = table(labels.classes.len(), WHAT)?;
+        counts.extend(labels.classes.iter().zip(labels.counts.iter().copied()));
         for (class, stats) in classes {
             let alike = stats.n_features == self.n_features && stats.precision == self.precision;
             if counts.remove(class) != Some(stats.n_samples) || !alike {
-                return Some("a class on its own is not that of the labels".into());
+                return Ok(Some("a class on its own is not that of the labels".into()));
             }
             if !matches!(stats.held, Held::Nothing) || stats.by_class.is_some() {
-                return Some("a class on its own holds classes or targets".into());
+                return Ok(Some("a class on its own holds classes or targets".into()));
             }
         }
         if !counts.is_empty() {
-            return Some("some classes are not on their own".into());
+            return Ok(Some("some classes are not on their own".into()));
         }
         self.of_class_parts(labels, classes)
     }
 
     /// Compares the sums of the classes on their own with those by class, and their squares with those
     /// of all rows.
-    fn of_class_parts(&self, labels: &Labels, classes: &[(Label, Self)]) -> Option<String> {
-        let (d, mut by_class) = (self.n_features, labels.sums.clone());
+    fn of_class_parts(&self, labels: &Labels, classes: &[(Label, Self)]) -> Result<Option<String>> {
+        let (d, mut by_class) = (self.n_features, copied(&labels.sums, WHAT)?);
         if let Second::Rows { values, weights } = &self.second {
-            by_class = vec![0.0; labels.classes.len() * d];
+            by_class = zeros(labels.classes.len() * d, WHAT)?;
             let rows = values.chunks_exact(d).zip(weights).zip(&labels.codes);
             for ((row, weight), code) in rows {
                 let place = *code as usize * d;
                 axpy(*weight, row, &mut by_class[place..place + d]);
             }
         }
-        let places: HashMap<&Label, usize> = labels.classes.iter().zip(0..).collect();
-        let (mut squares, mut noise) = (vec![0.0; d], 0.0);
+        let mut places: HashMap<&Label, usize> = table(labels.classes.len(), WHAT)?;
+        places.extend(labels.classes.iter().zip(0..));
+        let (mut squares, mut noise) = (zeros::<f64>(d, WHAT)?, 0.0);
         for (class, stats) in classes {
-            let (n, place) = (stats.n_samples as f64, places.get(class)? * d);
+            let Some(place) = places.get(class) else { return Ok(None) };
+            let (n, place) = (stats.n_samples as f64, place * d);
             let of_class = &by_class[place..place + d];
-            let own = stats.column_squares();
+            let own = stats.column_squares()?;
             for j in 0..d {
                 let moved = stats.shift[j] - self.shift[j];
                 let sum = stats.sum[j] + n * moved;
@@ -285,40 +292,42 @@ impl Stats {
                 let rounding = self.relative_noise() * n * size;
                 let allowed = rounding + TOLERANCE * (n * square.max(0.0)).sqrt();
                 if differ(sum, of_class[j], allowed) {
-                    return Some(format!(
+                    return Ok(Some(format!(
                         "the rows of class {class} on its own add up to {sum:e} in column {j}, and \
                          those of all classes to {:e}",
                         of_class[j]
-                    ));
+                    )));
                 }
                 squares[j] += square;
                 noise = rounding.mul_add(size, noise);
             }
         }
-        let total = self.column_squares();
+        let total = self.column_squares()?;
         let differs =
             |j: &usize| differ(squares[*j], total[*j], TOLERANCE * total[*j].abs() + noise);
-        let j = (0..d).find(differs)?;
-        Some(format!(
+        let found = (0..d).find(differs).map(|j| {
+            format!(
             "squares in column {j} of classes on their own add up to {:e}, and those of all rows to \
              {:e}",
             squares[j], total[j]
-        ))
+            )
+        });
+        Ok(found)
     }
 
     /// Σ w (x − s)² of every column.
-    fn column_squares(&self) -> Vec<f64> {
+    fn column_squares(&self) -> Result<Vec<f64>> {
         let d = self.n_features;
         match &self.second {
-            Second::Scatter(scatter) => scatter.iter().step_by(d + 1).copied().collect(),
+            Second::Scatter(scatter) => scatter.iter().step_by(d + 1).copied().gathered(WHAT),
             Second::Rows { values, weights } => {
-                let mut squares = vec![0.0; d];
+                let mut squares = zeros::<f64>(d, WHAT)?;
                 for (row, weight) in values.chunks_exact(d).zip(weights) {
                     for (square, x) in squares.iter_mut().zip(row) {
                         *square += weight * x * x;
                     }
                 }
-                squares
+                Ok(squares)
             }
         }
     }

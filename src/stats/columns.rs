@@ -1,7 +1,7 @@
 //! The same statistics of the features in another order of the columns.
 
 use crate::error::{Error, Result};
-use crate::linalg::memory::{copied, reserved, zeros};
+use crate::linalg::memory::{Gather, copied, filled, reserved, zeros};
 
 use super::fourth::Fourth;
 use super::{Held, Second, Stats};
@@ -14,7 +14,7 @@ impl Stats {
     /// [`Error::Shape`] if `order` is no permutation of the columns, [`Error::OutOfMemory`].
     pub fn reordered(&self, order: &[usize]) -> Result<Self> {
         let d = self.n_features;
-        let mut seen = vec![false; d];
+        let mut seen = filled(false, d, "the columns")?;
         for column in order {
             if let Some(seen) = seen.get_mut(*column) {
                 *seen = true;
@@ -52,7 +52,7 @@ impl Stats {
         let by_class = self.by_class.as_ref().map(|classes| {
             let one =
                 |(class, stats): &(_, Self)| Ok((Clone::clone(class), stats.reordered(order)?));
-            classes.iter().map(one).collect::<Result<Vec<_>>>()
+            classes.iter().map(one).gathered_ok("the statistics of the classes")
         });
         Ok(Self {
             precision: self.precision,

@@ -40,9 +40,9 @@ fn targets_of(labels: &Labels, n_features: usize) -> Result<Targets> {
         Label::Int(id) => Ok(*id as f64),
         Label::Text(_) => Err(Error::MixedLabels),
     };
-    let numbers: Vec<f64> = labels.classes.iter().map(number).collect::<Result<_>>()?;
+    let numbers: Vec<f64> = labels.classes.iter().map(number).gathered_ok("the classes")?;
     let shift = central(&numbers, &labels.counts).ok_or(Error::NoData)?;
-    let differences: Vec<f64> = numbers.iter().map(|number| number - shift).collect();
+    let differences = numbers.iter().map(|number| number - shift).gathered("the classes")?;
     let (mut sum, mut square) = (0.0, 0.0);
     for (d, count) in differences.iter().zip(&labels.counts) {
         sum += *count as f64 * d;

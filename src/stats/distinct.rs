@@ -17,6 +17,7 @@ use super::{Held, Second, Stats};
 
 /// Relative difference of rows that are the same: rounding of float32 products.
 const SAME: f64 = 1e-5;
+const COLUMNS: &str = "the medians of the columns";
 
 /// The median and the scale of every column.
 struct Columns {
@@ -29,7 +30,7 @@ impl Columns {
     fn new(values: &[f64], n_cols: usize) -> Result<Self> {
         const MOST: usize = 10; // one column in ten may have a larger scale
         let mut column = reserved(values.len() / n_cols, "a column of the rows")?;
-        let (mut median, mut scale) = (Vec::with_capacity(n_cols), Vec::with_capacity(n_cols));
+        let (mut median, mut scale) = (reserved(n_cols, COLUMNS)?, reserved(n_cols, COLUMNS)?);
         for j in 0..n_cols {
             column.clear();
             column.extend(values[j..].iter().step_by(n_cols));
@@ -41,7 +42,7 @@ impl Columns {
             median.push(middle);
             scale.push(quantile(&mut column, 2));
         }
-        let mut all: Vec<f64> = scale.iter().copied().filter(|scale| *scale > 0.0).collect();
+        let mut all = scale.iter().copied().filter(|scale: &f64| *scale > 0.0).gathered(COLUMNS)?;
         let common = quantile(&mut all, MOST);
         for scale in &mut scale {
             *scale = scale.max(common);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::input::Label;
-use crate::linalg::memory::{reserved, zeros};
+use crate::linalg::memory::{Gather, reserved, zeros};
 
 use super::bytes::{Reader, Writer, refused};
 use super::fourth::Fourth;
@@ -116,11 +116,7 @@ fn write_class(class: &Label, out: &mut Writer<'_>) {
 }
 
 pub(super) fn read(from: &mut Reader<'_>) -> Result<Stats> {
-    let stats = read_one(from, false)?;
-    if let Some(problem) = stats.impossible()? {
-        return refused(problem);
-    }
-    Ok(stats)
+    read_one(from, false)
 }
 
 /// Reads the statistics of one class, or of all rows.
@@ -161,7 +157,7 @@ fn read_one(from: &mut Reader<'_>, of_class: bool) -> Result<Stats> {
     if classes {
         let n = from.length("the classes on their own", 1)?;
         let one = |_| Ok((read_class(from)?, read_one(from, true)?));
-        stats.by_class = Some((0..n).map(one).collect::<Result<_>>()?);
+        stats.by_class = Some((0..n).map(one).gathered_ok("the statistics of the classes")?);
     }
     Ok(stats)
 }
@@ -205,8 +201,8 @@ fn read_held(from: &mut Reader<'_>, d: usize, n_rows: usize) -> Result<Held> {
         0 => Held::Nothing,
         1 => {
             let n = from.length("the classes", 16)?;
-            let classes = (0..n).map(|_| read_class(from)).collect::<Result<Vec<_>>>()?;
-            let counts = (0..n).map(|_| from.u64("a class's count")).collect::<Result<_>>()?;
+            let classes = (0..n).map(|_| read_class(from)).gathered_ok("the classes")?;
+            let counts = (0..n).map(|_| from.u64("a class's count")).gathered_ok("the classes")?;
             let mut codes = reserved(n_rows, "the classes of the rows")?;
             for _ in 0..n_rows {
                 match u32::try_from(from.u64("a row's class")?) {

@@ -1,7 +1,8 @@
 //! Fourth moments of the features, for shrinkage that is estimated from them.
 //!
 //! With q = ‖x − s‖², rows held as a scatter keep Σ w q (x − s) and Σ w q². They are held in units of a
-//! power of two near the first q, so that they stay in the range of float64 wherever squares do.
+//! power of two near the first q, or near a later one that is far larger, so that they stay in the range
+//! of float64 wherever squares do.
 //! Moving the shift by −d, so that x − s grows by d, with S = Σ w (x − s)(x − s)ᵀ and
 //! c = Σ w (x − s):
 //!
@@ -9,10 +10,14 @@
 //!   Σ w q' (x−s') = Σ w q (x − s) + 2 S d + (d·d) c + d Σ w q'
 //!   Σ w q'²       = Σ w q² + 4 d·Σ w q (x − s) + 4 dᵀSd + 2 (d·d) tr S + 4 (d·d) d·c + n (d·d)²
 
+use crate::error::Result;
 use crate::linalg::blas::{axpy, dot, scale};
+use crate::linalg::memory::{Gather, copied, zeros};
 
 use super::lanes::{add_scaled, sum_of_squares};
 use super::{Second, Stats};
+
+const WHAT: &str = "the third moments";
 
 /// Σ w q (x − s), (D,), and Σ w q²; nothing while rows are held.
 #[derive(Debug, Clone, Default)]
@@ -37,14 +42,21 @@ pub(crate) struct Norms {
     pub(crate) unit: f64,
 }
 
-/// The largest power of two that is at most q; 0 for 0.
+/// The most that q/u may be: 2⁶⁴.
+const FURTHEST: f64 = 18_446_744_073_709_551_616.0;
+
+/// The largest power of two that is at most q, but no subnormal number; 0 for 0.
 fn power_of_two(q: f64) -> f64 {
-    q.log2().floor().exp2()
+    if q > 0.0 { q.log2().floor().exp2().max(f64::MIN_POSITIVE) } else { 0.0 }
 }
 
 impl Fourth {
-    pub(super) fn new(n_features: usize) -> Self {
-        Self { unit: 0.0, cubic: vec![0.0; n_features], quartic: 0.0 }
+    pub(super) fn new(n_features: usize) -> Result<Self> {
+        Ok(Self { unit: 0.0, cubic: zeros(n_features, WHAT)?, quartic: 0.0 })
+    }
+
+    pub(super) fn try_clone(&self) -> Result<Self> {
+        Ok(Self { cubic: copied(&self.cubic, WHAT)?, ..*self })
     }
 
     /// From Σ w q (x − s) and Σ w q².
@@ -53,9 +65,10 @@ impl Fourth {
     }
 
     /// Σ w q (x − s) and Σ w q²; either may leave the range of float64.
-    pub(super) fn into_sums(self) -> (Vec<f64>, f64) {
+    pub(super) fn into_sums(mut self) -> (Vec<f64>, f64) {
         let (unit, quartic) = (self.unit, self.in_unit(1.0));
-        (self.cubic.into_iter().map(|sum| sum * unit).collect(), quartic)
+        scale(unit, &mut self.cubic);
+        (self.cubic, quartic)
     }
 
     /// Σ w (q/`unit`)².
@@ -79,8 +92,9 @@ impl Fourth {
     pub(super) fn add_row(&mut self, weight: f64, x: &[f64]) -> f64 {
         let q = sum_of_squares(x);
         if q > 0.0 {
-            if self.unit <= 0.0 {
-                self.unit = power_of_two(q);
+            // Also where rows after a very small one are larger, or (q/u)² would leave float64.
+            if q > self.unit * FURTHEST {
+                self.set_unit(power_of_two(q));
             }
             let share = q / self.unit;
             add_scaled(weight * share, x, &mut self.cubic);
@@ -111,20 +125,26 @@ impl Fourth {
     }
 
     /// About another shift: x − s grows by d; `sum` is c and `scatter` S, both about the old one.
-    pub(super) fn moved(&self, d: &[f64], sum: &[f64], scatter: &[f64], n_samples: f64) -> Self {
+    pub(super) fn moved(
+        &self,
+        d: &[f64],
+        sum: &[f64],
+        scatter: &[f64],
+        n_samples: f64,
+    ) -> Result<Self> {
         let order = d.len();
         let trace: f64 = scatter.iter().step_by(order + 1).sum();
         let (d_d, d_c) = (dot(d, d), dot(d, sum));
         let square = trace + 2.0 * d_c + n_samples * d_d;
-        let mut moved = self.clone();
+        let mut moved = self.try_clone()?;
         let unit = self.unit.max(power_of_two(d_d));
         if unit <= 0.0 {
-            return moved;
+            return Ok(moved);
         }
         moved.set_unit(unit);
         // In the unit from the start: S d may leave the range of float64.
-        let d_unit: Vec<f64> = d.iter().map(|d| d / unit).collect();
-        let mut s_d = vec![0.0; order];
+        let d_unit = d.iter().map(|d| d / unit).gathered(WHAT)?;
+        let mut s_d = zeros::<f64>(order, WHAT)?;
         for (i, row) in scatter.chunks_exact(order).enumerate() {
             s_d[i] += dot(&row[i..], &d_unit[i..]);
             axpy(d_unit[i], &row[i + 1..], &mut s_d[i + 1..]);
@@ -136,43 +156,45 @@ impl Fourth {
         axpy(2.0, &s_d, &mut moved.cubic);
         axpy(share, sum, &mut moved.cubic);
         axpy(square / unit, d, &mut moved.cubic);
-        moved
+        Ok(moved)
     }
 }
 
 impl Stats {
     /// Σ w ‖x − μ‖⁴.
-    #[must_use]
-    pub fn fourth_moment(&self) -> f64 {
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::error::Error::OutOfMemory).
+    pub fn fourth_moment(&self) -> Result<f64> {
         self.fourth_moment_in(1.0)
     }
 
     /// Σ w (‖x − μ‖²/`unit`)².
-    pub(crate) fn fourth_moment_in(&self, unit: f64) -> f64 {
-        self.centred_fourth().in_unit(unit)
+    pub(crate) fn fourth_moment_in(&self, unit: f64) -> Result<f64> {
+        Ok(self.centred_fourth()?.in_unit(unit))
     }
 
     /// The moments of ‖x − μ‖², in a unit of its own.
-    pub(crate) fn centred_norms(&self) -> Norms {
-        let Fourth { unit, cubic, quartic } = self.centred_fourth();
+    pub(crate) fn centred_norms(&self) -> Result<Norms> {
+        let Fourth { unit, cubic, quartic } = self.centred_fourth()?;
         let (n, unit) = (self.n_samples as f64, unit.max(f64::MIN_POSITIVE));
         let total = (self.square() - dot(&self.sum, &self.sum) / n) / unit;
-        Norms { square: quartic - total * (total / n), scale: quartic, b: cubic, unit }
+        Ok(Norms { square: quartic - total * (total / n), scale: quartic, b: cubic, unit })
     }
 
     /// The fourth moments about the mean.
-    pub(crate) fn centred_fourth(&self) -> Fourth {
-        let offset = self.mean_about_shift();
-        let d: Vec<f64> = offset.iter().map(|offset| -offset).collect();
+    pub(crate) fn centred_fourth(&self) -> Result<Fourth> {
+        let mut d = self.mean_about_shift()?;
+        scale(-1.0, &mut d);
         match &self.second {
             Second::Rows { values, weights } => {
-                let (mut fourth, mut row) = (Fourth::new(d.len()), d.clone());
+                let (mut fourth, mut row) = (Fourth::new(d.len())?, zeros(d.len(), WHAT)?);
                 for (values, weight) in values.chunks_exact(d.len().max(1)).zip(weights) {
                     row.copy_from_slice(values);
                     axpy(1.0, &d, &mut row);
                     fourth.add_row(*weight, &row);
                 }
-                fourth
+                Ok(fourth)
             }
             Second::Scatter(scatter) => {
                 self.fourth.moved(&d, &self.sum, scatter, self.n_samples as f64)

@@ -15,7 +15,7 @@
 use crate::error::Result;
 use crate::linalg::blas::{axpy, dot, gram_add};
 use crate::linalg::lapack::Cholesky;
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::{Gather, reserved, zeros};
 use crate::threads::Context;
 
 use super::check::TOLERANCE;
@@ -137,17 +137,19 @@ impl<'a> Gram<'a> {
     }
 
     /// m of every class, or of all rows: (C, order), with their counts.
-    fn sums(&self, stats: &Stats) -> (Vec<f64>, Vec<f64>) {
+    fn sums(&self, stats: &Stats) -> Result<(Vec<f64>, Vec<f64>)> {
         let unit = self.fourth.map_or(1.0, |fourth| fourth.unit);
-        let mut sums = Vec::new();
         if let Held::Labels(labels) = &stats.held {
+            let mut sums = reserved(labels.classes.len() * self.order, WHAT)?;
             for (c, sum) in labels.sums.chunks_exact(self.n_features).enumerate() {
                 sums.extend_from_slice(sum);
                 let squares = labels.squares.as_ref().filter(|_| self.fourth.is_some());
                 sums.extend(squares.map(|squares| squares[c] / unit));
             }
-            return (sums, labels.counts.iter().map(|count| *count as f64).collect());
+            let counts = labels.counts.iter().map(|count| *count as f64).gathered(WHAT)?;
+            return Ok((sums, counts));
         }
+        let mut sums = reserved(self.order, WHAT)?;
         sums.extend_from_slice(&stats.sum);
         sums.extend(self.fourth.map(|_| stats.square() / unit));
         if let Some((targets, own)) = self.targets {
@@ -155,13 +157,14 @@ impl<'a> Gram<'a> {
             let total: f64 = targets.square.iter().sum();
             sums.extend(self.joint.map(|_| total / own.fourth.unit));
         }
-        (sums, vec![stats.n_samples as f64])
+        Ok((sums, vec![stats.n_samples as f64]))
     }
 
     /// e, (order,).
-    fn scales(&self, stats: &Stats) -> Vec<f64> {
+    fn scales(&self, stats: &Stats) -> Result<Vec<f64>> {
         let n = stats.n_samples as f64;
-        let mut noise = vec![stats.noise(); self.n_features];
+        let mut noise = reserved(self.order, WHAT)?;
+        noise.resize(self.n_features, stats.noise());
         noise.extend(self.fourth.map(|fourth| {
             let q = self.n_features as f64 * stats.largest * stats.largest / fourth.unit;
             stats.relative_noise() * n * q * q
@@ -174,7 +177,7 @@ impl<'a> Gram<'a> {
             }));
         }
         let squares = self.upper.iter().step_by(self.order + 1);
-        squares.zip(noise).map(|(square, noise)| scale_of(*square, noise)).collect()
+        squares.zip(noise).map(|(square, noise)| scale_of(*square, noise)).gathered(WHAT)
     }
 }
 
@@ -195,8 +198,8 @@ impl Stats {
         let Second::Scatter(scatter) = &self.second else { return Ok(None) };
         let mut gram = Gram::new(self, scatter)?;
         let (order, first) = (gram.order, gram.first_target());
-        let scales = gram.scales(self);
-        let (mut sums, counts) = gram.sums(self);
+        let scales = gram.scales(self)?;
+        let (mut sums, counts) = gram.sums(self)?;
         for (sum, count) in sums.chunks_exact_mut(order).zip(counts) {
             for (sum, scale) in sum.iter_mut().zip(&scales) {
                 *sum = over(*sum / count.sqrt(), *scale);

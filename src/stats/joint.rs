@@ -14,12 +14,14 @@
 
 use crate::error::Result;
 use crate::linalg::blas::{axpy, dot, gram_add, transposed_product_add};
-use crate::linalg::memory::{copied, zeros};
+use crate::linalg::memory::{Gather, copied, zeros};
 use crate::threads::Context;
 
 use super::fourth::Fourth;
 use super::response::{Labels, Targets};
 use super::{Held, Second, Stats};
+
+const WHAT: &str = "the joint moments";
 
 /// Σ w q r, Σ w r z, (D,), and Σ w q t, (K,).
 #[derive(Debug, Clone)]
@@ -52,21 +54,21 @@ impl Joint {
             None
         } else {
             let products = zeros(n_targets * n_targets, "the products of the targets")?;
-            Some(Own { products, fourth: Fourth::new(n_targets) })
+            Some(Own { products, fourth: Fourth::new(n_targets)? })
         };
-        let (features, targets) = (vec![0.0; n_features], vec![0.0; n_targets]);
+        let (features, targets) = (zeros(n_features, WHAT)?, zeros(n_targets, WHAT)?);
         Ok(Self { quartic: 0.0, features, targets, own })
     }
 
     pub(super) fn try_clone(&self) -> Result<Self> {
         let copy = |own: &Own| {
             let products = copied(&own.products, "the products of the targets")?;
-            Ok(Own { products, fourth: own.fourth.clone() })
+            Ok(Own { products, fourth: own.fourth.try_clone()? })
         };
         Ok(Self {
             quartic: self.quartic,
-            features: self.features.clone(),
-            targets: self.targets.clone(),
+            features: copied(&self.features, WHAT)?,
+            targets: copied(&self.targets, WHAT)?,
             own: self.own.as_ref().map(copy).transpose()?,
         })
     }
@@ -141,13 +143,20 @@ impl Joint {
     }
 
     /// z grows by d; all other sums, C among them, are those before.
-    pub(super) fn move_features(&mut self, d: &[f64], cross: &[f64], sum: &[f64], r: f64) {
+    pub(super) fn move_features(
+        &mut self,
+        d: &[f64],
+        cross: &[f64],
+        sum: &[f64],
+        r: f64,
+    ) -> Result<()> {
         self.quartic += 2.0 * dot(d, &self.features) + dot(d, d) * r;
-        let mut along = vec![0.0; sum.len()];
+        let mut along = zeros(sum.len(), WHAT)?;
         transposed_product_add(d, cross, &mut along, 1, sum.len());
         axpy(2.0, &along, &mut self.targets);
         axpy(dot(d, d), sum, &mut self.targets);
         axpy(r, d, &mut self.features);
+        Ok(())
     }
 
     /// t grows by e; `sum` is Σ w z, and all sums are those before.
@@ -158,7 +167,7 @@ impl Joint {
         sum: &[f64],
         q: f64,
         n_samples: f64,
-    ) {
+    ) -> Result<()> {
         self.quartic += 2.0 * dot(e, &self.targets) + dot(e, e) * q;
         for (feature, row) in self.features.iter_mut().zip(held.cross.chunks_exact(e.len())) {
             *feature += 2.0 * dot(row, e);
@@ -166,12 +175,13 @@ impl Joint {
         axpy(dot(e, e), sum, &mut self.features);
         axpy(q, e, &mut self.targets);
         if let Some(own) = &mut self.own {
-            own.fourth = own.fourth.moved(e, &held.sum, &own.products, n_samples);
+            own.fourth = own.fourth.moved(e, &held.sum, &own.products, n_samples)?;
             for (k, row) in own.products.chunks_exact_mut(e.len()).enumerate() {
                 axpy(e[k], &held.sum[k..], &mut row[k..]);
                 axpy(held.sum[k] + n_samples * e[k], &e[k..], &mut row[k..]);
             }
         }
+        Ok(())
     }
 }
 
@@ -189,38 +199,38 @@ impl Stats {
     }
 
     /// Σ w ‖x − μ‖² of each class, sorted by class; `None` where it is not held.
-    pub(crate) fn class_squares(&self) -> Option<Vec<f64>> {
-        let Held::Labels(labels) = &self.held else { return None };
-        let squares = labels.squares.as_ref()?;
-        let offset = self.mean_about_shift();
+    pub(crate) fn class_squares(&self) -> Result<Option<Vec<f64>>> {
+        let Held::Labels(labels) = &self.held else { return Ok(None) };
+        let Some(squares) = &labels.squares else { return Ok(None) };
+        let offset = self.mean_about_shift()?;
         let d = offset.len();
         let centred = |c: usize| {
             let along = dot(&offset, &labels.sums[c * d..(c + 1) * d]);
             let moved = labels.counts[c] as f64 * dot(&offset, &offset) - 2.0 * along;
             (squares[c] + moved).max(0.0)
         };
-        Some(labels.sorted().into_iter().map(centred).collect())
+        labels.sorted()?.into_iter().map(centred).gathered("the class squares").map(Some)
     }
 
     /// The joint moments about both means; `None` where they are not held.
-    pub(crate) fn centred_joint(&self) -> Option<CentredJoint> {
-        let Held::Targets(held) = &self.held else { return None };
-        let joint = held.joint.as_ref()?;
+    pub(crate) fn centred_joint(&self) -> Result<Option<CentredJoint>> {
+        let Held::Targets(held) = &self.held else { return Ok(None) };
+        let Some(joint) = &held.joint else { return Ok(None) };
         // Without the products of the targets, which do not change.
-        let (features, targets) = (joint.features.clone(), joint.targets.clone());
+        let (features, targets) = (copied(&joint.features, WHAT)?, copied(&joint.targets, WHAT)?);
         let own = joint.own.as_ref();
         let mut joint = Joint { quartic: joint.quartic, features, targets, own: None };
         let n = self.n_samples as f64;
         let back = |sum: &f64| -sum / n;
-        let (d, e): (Vec<f64>, Vec<f64>) =
-            (self.sum.iter().map(back).collect(), held.sum.iter().map(back).collect());
+        let d = self.sum.iter().map(back).gathered(WHAT)?;
+        let e = held.sum.iter().map(back).gathered(WHAT)?;
         let (q, r) = (self.square(), held.square.iter().sum::<f64>());
-        joint.move_features(&d, &held.cross, &held.sum, r);
+        joint.move_features(&d, &held.cross, &held.sum, r)?;
         // About the mean of the features Σ w z is 0, so that C about both means needs no z.
         joint.quartic += 2.0 * dot(&e, &joint.targets) + dot(&e, &e) * (q - n * dot(&d, &d));
         let total = r - n * dot(&e, &e);
         let own = own.map(|own| {
-            let fourth = own.fourth.moved(&e, &held.sum, &own.products, n).in_unit(total);
+            let fourth = own.fourth.moved(&e, &held.sum, &own.products, n)?.in_unit(total);
             let mut square = 0.0;
             for (k, row) in own.products.chunks_exact(e.len()).enumerate() {
                 let entry = |(j, product): (usize, &f64)| (product - n * e[k] * e[k + j]) / total;
@@ -228,8 +238,8 @@ impl Stats {
                 let twice = entries.map(|entry| 2.0 * entry * entry).sum::<f64>();
                 square += twice - entry((0, &row[k])).powi(2);
             }
-            (square.max(0.0).sqrt(), fourth)
+            Ok((square.max(0.0).sqrt(), fourth))
         });
-        Some(CentredJoint { quartic: joint.quartic, own })
+        Ok(Some(CentredJoint { quartic: joint.quartic, own: own.transpose()? }))
     }
 }

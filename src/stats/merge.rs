@@ -6,25 +6,35 @@
 //! a class sum gains `n_c` δ, a class square 2 δ·`c_c` + `n_c` δ·δ, and products with targets gain δ (Σ w (y − p))ᵀ; the shift of the
 //! targets moves likewise. Cost D² + C·D.
 
-use std::collections::HashMap;
-
 use crate::error::{Error, Result};
-use crate::input::Label;
 use crate::linalg::blas::{axpy, dot};
-use crate::linalg::memory::{Gather, grow};
+use crate::linalg::memory::{Gather, enter, grow, reserved, table, zeros};
 use crate::threads::Context;
 
 use super::pass::{Pass, Sums, add_upper};
 use super::response::ResponseSums;
 use super::{Held, Second, Stats, as_rows};
 
+const CLASSES: &str = "the statistics of the classes";
+const SHIFT: &str = "the move of a shift";
+
+/// What [`Stats::prepare`] found and made room for, so that adding cannot fail.
+struct Plan {
+    /// What replaces the rows of `self`, unless all rows can be held.
+    sums: Option<Sums>,
+    /// The place of each class of `other` among ours.
+    places: Vec<u32>,
+    /// Of each class of `other` on its own: the place among ours and its plan; none if it is new.
+    classes: Vec<Option<(usize, Plan)>>,
+}
+
 impl Stats {
     /// Adds the statistics of other rows. On an error the statistics are unchanged.
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::MixedResponse`], [`Error::MixedLabels`],
-    /// [`Error::MixedPrecision`], [`Error::TooManySamples`], [`Error::OutOfMemory`],
-    /// [`Error::Interrupted`].
+    /// [`Error::MixedPrecision`], [`Error::TooManySamples`], [`Error::OutOfRange`],
+    /// [`Error::OutOfMemory`], [`Error::Interrupted`].
     pub fn merge(&mut self, mut other: Self, context: &Context<'_>) -> Result<()> {
         if self.precision != other.precision {
             return Err(Error::MixedPrecision);
@@ -33,6 +43,7 @@ impl Stats {
             return Ok(());
         }
         if self.is_empty() {
+            self.check_sum(&other)?;
             *self = other;
             return Ok(());
         }
@@ -40,8 +51,8 @@ impl Stats {
         if self.n_samples.saturating_add(other.n_samples) > 1 << 53 {
             return Err(Error::TooManySamples);
         }
-        self.prepare(&mut other, context)?;
-        self.absorb(other, &context.uninterrupted())
+        let plan = self.prepare(&mut other, context)?;
+        self.absorb(other, plan, &context.uninterrupted())
     }
 
     /// Checks that both hold the same kinds of statistics; `other` is not empty.
@@ -54,41 +65,41 @@ impl Stats {
         Ok(())
     }
 
-    /// Brings both to the same form, rows or scatter, and makes room for the sums. All steps that can
-    /// fail or be interrupted are here. Where one does, `self` is as before.
-    fn prepare(&mut self, other: &mut Self, context: &Context<'_>) -> Result<()> {
-        let sums = self.sums_beside(other, context)?;
-        let mut sums_of_classes = Vec::new();
+    /// Brings `other` to our form, rows or scatter, and about our shift, and makes room for it. All
+    /// steps that can fail or be interrupted are here. Where one does, `self` is as before.
+    fn prepare(&mut self, other: &mut Self, context: &Context<'_>) -> Result<Plan> {
+        let mut sums = self.sums_beside(other, context)?;
+        let beside = sums.as_mut().map(|sums| &mut sums.responses);
+        let places = self.held.make_room(&other.held, self.n_features, beside)?;
+        other.move_shift(&self.shift)?;
+        let square = other.square();
+        other.held.move_target_shift(&self.held, &other.sum, square, other.n_samples)?;
+        let mut classes = Vec::new();
         if let (Some(ours), Some(theirs)) = (&mut self.by_class, &mut other.by_class) {
-            grow(ours, theirs.len(), "the statistics of the classes")?;
-            let mut theirs: HashMap<&Label, &mut Self> =
-                theirs.iter_mut().map(|(class, stats)| (&*class, stats)).collect();
-            for (class, ours) in ours {
-                let theirs = theirs.get_mut(class);
-                let sums = theirs.map(|theirs| ours.sums_beside(theirs, context)).transpose()?;
-                sums_of_classes.push(sums.flatten());
+            grow(ours, theirs.len(), CLASSES)?;
+            let mut known = table(ours.len(), CLASSES)?;
+            for (place, (class, _)) in ours.iter().enumerate() {
+                enter(&mut known, class.clone(), place, CLASSES)?;
+            }
+            classes = reserved(theirs.len(), CLASSES)?;
+            for (class, theirs) in theirs {
+                let plan = |place: &usize| Ok((*place, ours[*place].1.prepare(theirs, context)?));
+                classes.push(known.get(class).map(plan).transpose()?);
             }
         }
-        if let Some(sums) = sums {
-            self.replace_rows(sums);
-        }
-        for ((_, ours), sums) in self.by_class.iter_mut().flatten().zip(sums_of_classes) {
-            if let Some(sums) = sums {
-                ours.replace_rows(sums);
-            }
-        }
-        Ok(())
+        Ok(Plan { sums, places, classes })
     }
 
-    /// Makes room for `other`, and brings it to a scatter unless all rows can be held; returns what
-    /// then replaces the rows of `self`.
+    /// Checks magnitudes, and makes room for the rows of `other`, or brings it to a scatter unless all
+    /// rows can be held; returns what then replaces the rows of `self`.
     fn sums_beside(&mut self, other: &mut Self, context: &Context<'_>) -> Result<Option<Sums>> {
+        self.check_sum(other)?;
         let n_rows = self.n_rows_held().zip(other.n_rows_held()).map(|(a, b)| a + b);
-        let mut sums = None;
         if n_rows.is_none_or(|n_rows| n_rows > self.n_features) {
             other.hold_scatter(context)?;
-            sums = self.sums(context)?;
-        } else if let (
+            return self.sums(context);
+        }
+        if let (
             Second::Rows { values, weights },
             Second::Rows { values: more, weights: more_weights },
         ) = (&mut self.second, &other.second)
@@ -96,31 +107,27 @@ impl Stats {
             grow(values, more.len(), "the rows")?;
             grow(weights, more_weights.len(), "the weights of the rows")?;
         }
-        let class_sums = sums.as_mut().map(|sums| &mut sums.responses.cross);
-        self.held.make_room(&other.held, self.n_features, class_sums)?;
-        Ok(sums)
+        Ok(None)
     }
 
-    /// Adds statistics that were brought to the same form.
-    fn absorb(&mut self, mut other: Self, context: &Context<'_>) -> Result<()> {
-        other.move_shift(&self.shift);
-        let square = other.square();
-        other.held.move_target_shift(&self.held, &other.sum, square, other.n_samples);
+    /// Adds statistics by a plan. Allocates nothing that depends on the data.
+    fn absorb(&mut self, mut other: Self, plan: Plan, context: &Context<'_>) -> Result<()> {
+        if let Some(sums) = plan.sums {
+            self.replace_rows(sums);
+        }
         if let (Some(ours), Some(theirs)) = (&mut self.by_class, other.by_class.take()) {
-            let places: HashMap<Label, usize> =
-                ours.iter().enumerate().map(|(i, (class, _))| (class.clone(), i)).collect();
-            for (class, stats) in theirs {
-                match places.get(&class) {
-                    Some(place) => ours[*place].1.absorb(stats, context)?,
+            for ((class, stats), plan) in theirs.into_iter().zip(plan.classes) {
+                match plan {
+                    Some((place, plan)) => ours[place].1.absorb(stats, plan, context)?,
                     None => ours.push((class, stats)),
                 }
             }
         }
-        self.add(other, context)
+        self.add(other, &plan.places, context)
     }
 
     /// `self += other`, both about the same shifts and both held as rows or both as scatter.
-    fn add(&mut self, other: Self, context: &Context<'_>) -> Result<()> {
+    fn add(&mut self, other: Self, places: &[u32], context: &Context<'_>) -> Result<()> {
         match (&mut self.second, other.second) {
             (Second::Rows { values, weights }, Second::Rows { values: more, weights: w }) => {
                 values.extend_from_slice(&more);
@@ -132,7 +139,7 @@ impl Stats {
             }
             _ => unreachable!("merge brings both to the same form"),
         }
-        self.held.add(other.held, self.n_features, context)?;
+        self.held.add(other.held, places, self.n_features, context)?;
         axpy(1.0, &other.sum, &mut self.sum);
         self.n_samples += other.n_samples;
         self.largest = self.largest.max(other.largest);
@@ -151,7 +158,7 @@ impl Stats {
     fn sums(&self, context: &Context<'_>) -> Result<Option<Sums>> {
         let Second::Rows { values, weights } = &self.second else { return Ok(None) };
         let rows = (0..weights.len()).gathered("the numbers of the rows")?;
-        let zero = vec![0.0; self.n_features];
+        let zero = zeros(self.n_features, SHIFT)?;
         let features = as_rows(values, self.n_features);
         let (features, rows, held) = (&features, &*rows, &self.held);
         let pass = Pass { features, rows, shift: &zero, weights, held };
@@ -165,11 +172,11 @@ impl Stats {
     }
 
     /// Brings the statistics about another shift.
-    fn move_shift(&mut self, shift: &[f64]) {
+    fn move_shift(&mut self, shift: &[f64]) -> Result<()> {
         if self.shift == shift {
-            return;
+            return Ok(());
         }
-        let d: Vec<f64> = self.shift.iter().zip(shift).map(|(old, new)| old - new).collect();
+        let d = self.shift.iter().zip(shift).map(|(old, new)| old - new).gathered(SHIFT)?;
         let n = self.n_samples as f64;
         match &mut self.second {
             Second::Rows { values, .. } => {
@@ -177,17 +184,18 @@ impl Stats {
             }
             Second::Scatter(scatter) => {
                 let c = &self.sum;
-                self.fourth = self.fourth.moved(&d, c, scatter, n);
+                self.fourth = self.fourth.moved(&d, c, scatter, n)?;
                 for (i, row) in scatter.chunks_exact_mut(d.len()).enumerate() {
                     axpy(d[i], &c[i..], &mut row[i..]);
                     axpy(c[i] + n * d[i], &d[i..], &mut row[i..]);
                 }
             }
         }
-        self.held.follow_shift(&d);
+        self.held.follow_shift(&d)?;
         axpy(n, &d, &mut self.sum);
         self.largest += d.iter().fold(0.0, |a: f64, b| a.max(b.abs()));
         self.shift.copy_from_slice(shift);
+        Ok(())
     }
 }
 
@@ -226,7 +234,7 @@ impl Held {
     }
 
     /// The features' shift moved by −d: x − s grew by d.
-    fn follow_shift(&mut self, d: &[f64]) {
+    fn follow_shift(&mut self, d: &[f64]) -> Result<()> {
         match self {
             Self::Nothing => {}
             Self::Labels(labels) => {
@@ -242,26 +250,33 @@ impl Held {
                 let n_targets = targets.shift.len();
                 if let Some(joint) = &mut targets.joint {
                     let total = targets.square.iter().sum();
-                    joint.move_features(d, &targets.cross, &targets.sum, total);
+                    joint.move_features(d, &targets.cross, &targets.sum, total)?;
                 }
                 for (row, d) in targets.cross.chunks_exact_mut(n_targets).zip(d) {
                     axpy(*d, &targets.sum, row);
                 }
             }
         }
+        Ok(())
     }
 
     /// Brings targets about the shift of another state; `sum` is Σ w (x − s) and `square`
     /// Σ w ‖x − s‖² of the `n_samples`.
-    fn move_target_shift(&mut self, other: &Self, sum: &[f64], square: f64, n_samples: u64) {
-        let (Self::Targets(targets), Self::Targets(other)) = (self, other) else { return };
+    fn move_target_shift(
+        &mut self,
+        other: &Self,
+        sum: &[f64],
+        square: f64,
+        n_samples: u64,
+    ) -> Result<()> {
+        let (Self::Targets(targets), Self::Targets(other)) = (self, other) else { return Ok(()) };
         let n = n_samples as f64;
         let n_targets = targets.shift.len();
-        let d: Vec<f64> =
-            targets.shift.iter().zip(&other.shift).map(|(old, new)| old - new).collect();
+        let d = targets.shift.iter().zip(&other.shift).map(|(old, new)| old - new);
+        let d = d.gathered(SHIFT)?;
         targets.rows.chunks_exact_mut(n_targets).for_each(|row| axpy(1.0, &d, row));
         if let Some(mut joint) = targets.joint.take() {
-            joint.move_targets(&d, targets, sum, square, n);
+            joint.move_targets(&d, targets, sum, square, n)?;
             targets.joint = Some(joint);
         }
         for (row, sum) in targets.cross.chunks_exact_mut(n_targets).zip(sum) {
@@ -271,13 +286,20 @@ impl Held {
             targets.square[k] += d * (2.0 * targets.sum[k] + n * d);
             targets.sum[k] += n * d;
         }
-        targets.shift.clone_from(&other.shift);
+        targets.shift.copy_from_slice(&other.shift);
+        Ok(())
     }
 
-    fn add(&mut self, other: Self, n_features: usize, context: &Context<'_>) -> Result<()> {
+    fn add(
+        &mut self,
+        other: Self,
+        places: &[u32],
+        n_features: usize,
+        context: &Context<'_>,
+    ) -> Result<()> {
         match (self, other) {
             (Self::Labels(labels), Self::Labels(other)) => {
-                let places = labels.unite(&other, n_features);
+                labels.unite(&other, places, n_features);
                 labels.codes.extend(other.codes.iter().map(|c| places[*c as usize]));
                 for (c, place) in places.iter().enumerate() {
                     let place = *place as usize;

@@ -37,6 +37,7 @@ mod lanes;
 mod merge;
 mod moments;
 mod pass;
+mod range;
 mod response;
 mod single;
 mod standardise;
@@ -46,15 +47,18 @@ use ndarray::ArrayView2;
 use crate::error::{Error, Result};
 use crate::input::{Block, Label, Response, Rows, check_finite};
 use crate::linalg::blas::{axpy, scale};
-use crate::linalg::memory::{Gather, copied, reserved};
+use crate::linalg::lapack::check_order;
+use crate::linalg::memory::{Gather, check_room, copied, zeros};
 use crate::threads::Context;
 
 pub(crate) use fourth::Norms;
 pub use moments::{JointMoments, Moments, Responses, TargetMoments};
+pub(crate) use range::LARGEST;
 pub(crate) use response::{Held, Labels};
 
 /// Numbers held beside the features in one run over the rows: 2 MB.
 const RUN: usize = 1 << 18;
+const MEAN: &str = "the mean of the features";
 
 /// Precision of the products of features, once there are more samples than features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -125,11 +129,30 @@ impl Stats {
     }
 
     /// The statistics of each class, classes sorted; `None` unless they were asked for.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn by_class(&self) -> Result<Option<Vec<&Self>>> {
+        let Some(classes) = &self.by_class else { return Ok(None) };
+        let mut classes = classes.iter().gathered("the classes")?;
+        classes.sort_unstable_by(|a, b| a.0.cmp(&b.0)); // no two are equal
+        classes.into_iter().map(|(_, stats)| stats).gathered("the classes").map(Some)
+    }
+
+    /// Whether separate statistics of every class are held.
     #[must_use]
-    pub fn by_class(&self) -> Option<Vec<&Self>> {
-        let mut classes: Vec<&(Label, Self)> = self.by_class.as_ref()?.iter().collect();
-        classes.sort_by(|a, b| a.0.cmp(&b.0));
-        Some(classes.into_iter().map(|(_, stats)| stats).collect())
+    pub fn holds_class_scatters(&self) -> bool {
+        self.by_class.is_some()
+    }
+
+    /// The same for what needs them.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] where they were not asked for, or the statistics have no classes;
+    /// [`Error::OutOfMemory`].
+    pub(crate) fn needed_by_class(&self) -> Result<Vec<&Self>> {
+        let classes = self.by_class()?.filter(|classes| !classes.is_empty());
+        classes.ok_or(Error::Missing { what: "statistics of every class" })
     }
 
     /// Adds a block of rows. On an error nothing has changed.
@@ -141,8 +164,11 @@ impl Stats {
     pub fn push(&mut self, block: &Block<'_>, context: &Context<'_>) -> Result<()> {
         let (n_rows, n_cols) = (block.features.n_rows(), block.features.n_cols());
         self.check_columns(n_cols)?;
+        if block.weights.is_none() && n_rows > n_cols {
+            check_order(n_cols)?; // of the scatter that these rows become
+        }
         // Everything else that is allocated is smaller than this.
-        drop(reserved::<f64>(n_rows.min(n_cols).saturating_mul(n_cols), "the statistics")?);
+        check_room::<f64>(n_rows.min(n_cols).saturating_mul(n_cols), "the statistics")?;
         let width = match block.response {
             Response::Labels { .. } => 1,
             Response::Targets(targets) => targets.ncols(),
@@ -170,7 +196,7 @@ impl Stats {
         let shift = if self.is_empty() {
             sample_mean(block.features, &rows, *first)?
         } else {
-            self.shift.clone()
+            copied(&self.shift, MEAN)?
         };
         let keep_rows = self.n_rows_held().is_some_and(|n| n + rows.len() <= shift.len());
         let held = Held::of_block(block, &rows, &self.held)?;
@@ -198,11 +224,11 @@ impl Stats {
             precision: self.precision,
             n_features: self.n_features,
             n_samples: self.n_samples,
-            shift: self.shift.clone(),
-            sum: self.sum.clone(),
+            shift: copied(&self.shift, MEAN)?,
+            sum: copied(&self.sum, MEAN)?,
             largest: self.largest,
             second,
-            fourth: self.fourth.clone(),
+            fourth: self.fourth.try_clone()?,
             held: Held::Nothing,
             by_class: None,
         })
@@ -215,7 +241,7 @@ impl Stats {
     pub fn try_clone(&self) -> Result<Self> {
         let by_class = self.by_class.as_ref().map(|classes| {
             let one = |(class, stats): &(Label, Self)| Ok((class.clone(), stats.try_clone()?));
-            classes.iter().map(one).collect::<Result<Vec<_>>>()
+            classes.iter().map(one).gathered_ok("the statistics of the classes")
         });
         let (held, by_class) = (self.held.try_clone()?, by_class.transpose()?);
         Ok(Self { held, by_class, ..self.without_responses()? })
@@ -234,17 +260,24 @@ impl Stats {
     }
 
     /// The classes that occur, sorted, with their counts; `None` unless labels were accumulated.
-    #[must_use]
-    pub fn classes(&self) -> Option<Vec<(Label, u64)>> {
-        let Held::Labels(labels) = &self.held else { return None };
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn classes(&self) -> Result<Option<Vec<(Label, u64)>>> {
+        let Held::Labels(labels) = &self.held else { return Ok(None) };
         let named = |c: usize| (labels.classes[c].clone(), labels.counts[c]);
-        Some(labels.sorted().into_iter().map(named).collect())
+        labels.sorted()?.into_iter().map(named).gathered("the classes").map(Some)
     }
 
     /// The counts of the classes that occur, sorted by class; `None` without labels.
-    pub(crate) fn class_counts(&self) -> Option<Vec<f64>> {
-        let Held::Labels(labels) = &self.held else { return None };
-        Some(labels.sorted_counts())
+    pub(crate) fn class_counts(&self) -> Result<Option<Vec<f64>>> {
+        let Held::Labels(labels) = &self.held else { return Ok(None) };
+        labels.sorted_counts().map(Some)
+    }
+
+    /// Whether labels were accumulated.
+    pub(crate) fn holds_classes(&self) -> bool {
+        matches!(self.held, Held::Labels(_))
     }
 
     /// Columns of the targets, or the number of classes that occur.
@@ -278,14 +311,17 @@ impl Stats {
     }
 
     /// μ − s, (D,).
-    pub(crate) fn mean_about_shift(&self) -> Vec<f64> {
-        self.sum.iter().map(|sum| sum / self.n_samples as f64).collect()
+    pub(crate) fn mean_about_shift(&self) -> Result<Vec<f64>> {
+        self.sum.iter().map(|sum| sum / self.n_samples as f64).gathered(MEAN)
     }
 
     /// The mean of the features, μ (D,); empty before the first block.
-    #[must_use]
-    pub fn mean(&self) -> Vec<f64> {
-        self.shift.iter().zip(self.mean_about_shift()).map(|(s, d)| s + d).collect()
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn mean(&self) -> Result<Vec<f64>> {
+        let n = self.n_samples as f64;
+        self.shift.iter().zip(&self.sum).map(|(s, sum)| s + sum / n).gathered(MEAN)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -328,11 +364,11 @@ pub(crate) fn centred_rows(values: &[f64], weights: &[f64], offset: &[f64]) -> R
 /// from it: a constant column gives exactly its constant.
 pub(crate) fn sample_mean(features: &dyn Rows, rows: &[usize], first: usize) -> Result<Vec<f64>> {
     const SAMPLE: usize = 128;
-    let mut base = vec![0.0; features.n_cols()];
+    let mut base = zeros(features.n_cols(), MEAN)?;
     features.read_row(first, &mut base);
     check_finite("features", first, &base)?;
-    let mut row = base.clone();
-    let mut difference = vec![0.0; base.len()];
+    let mut row = copied(&base, MEAN)?;
+    let mut difference = zeros::<f64>(base.len(), MEAN)?;
     let mut count = 0.0;
     for i in rows.iter().step_by(rows.len().div_ceil(SAMPLE)) {
         features.read_row(*i, &mut row);
@@ -342,5 +378,5 @@ pub(crate) fn sample_mean(features: &dyn Rows, rows: &[usize], first: usize) -> 
         }
         count += 1.0;
     }
-    Ok(base.iter().zip(&difference).map(|(x0, sum)| x0 + sum / count).collect())
+    base.iter().zip(&difference).map(|(x0, sum)| x0 + sum / count).gathered(MEAN)
 }

@@ -4,7 +4,7 @@
 use crate::error::{Error, Result};
 use crate::input::Label;
 use crate::linalg::lapack::check_order;
-use crate::linalg::memory::{reserved, zeros};
+use crate::linalg::memory::{Gather, reserved, zeros};
 use crate::threads::Context;
 
 use super::check::TOLERANCE;
@@ -12,6 +12,8 @@ use super::fourth::Fourth;
 use super::joint::{Joint, Own};
 use super::response::{Labels, Targets};
 use super::{Held, Precision, Second, Stats};
+
+const CLASSES: &str = "the moments of the classes";
 
 /// Sums over rows x (D,) of weights w, about a shift s (D,).
 #[derive(Debug, Clone, Default)]
@@ -118,6 +120,11 @@ impl From<JointMoments> for Joint {
     }
 }
 
+/// Numbers of the classes in this order.
+fn in_order(values: Option<Vec<f64>>, order: &[usize]) -> Result<Option<Vec<f64>>> {
+    values.map(|values| order.iter().map(|c| values[*c]).gathered(CLASSES)).transpose()
+}
+
 /// Copies the upper triangle to the lower one.
 fn mirror(matrix: &mut [f64], order: usize) {
     for i in 0..order {
@@ -143,18 +150,16 @@ impl Stats {
         let responses = match self.held {
             Held::Nothing => Responses::Nothing,
             Held::Labels(labels) => {
-                let order = labels.sorted();
+                let order = labels.sorted()?;
                 let mut sums = reserved(labels.sums.len(), "the class sums")?;
                 for c in &order {
                     sums.extend_from_slice(&labels.sums[c * d..(c + 1) * d]);
                 }
                 Responses::Labels {
-                    classes: order.iter().map(|c| labels.classes[*c].clone()).collect(),
-                    counts: order.iter().map(|c| labels.counts[*c]).collect(),
+                    classes: order.iter().map(|c| labels.classes[*c].clone()).gathered(CLASSES)?,
+                    counts: order.iter().map(|c| labels.counts[*c]).gathered(CLASSES)?,
                     sums,
-                    squares: labels
-                        .squares
-                        .map(|squares| order.iter().map(|c| squares[*c]).collect()),
+                    squares: in_order(labels.squares, &order)?,
                 }
             }
             Held::Targets(Targets { shift, sum, square, cross, joint, .. }) => {
@@ -163,7 +168,8 @@ impl Stats {
             }
         };
         let one = |(class, stats): (Label, Self)| Ok((class, stats.into_moments(context)?));
-        let by_class = self.by_class.map(|classes| classes.into_iter().map(one).collect());
+        let by_class =
+            self.by_class.map(|classes| classes.into_iter().map(one).gathered_ok(CLASSES));
         let (cubic, quartic) = self.fourth.into_sums();
         Ok(Moments {
             precision: self.precision,
@@ -206,17 +212,17 @@ impl Stats {
         let held = match moments.responses {
             Responses::Nothing => Held::Nothing,
             Responses::Labels { classes, counts, sums, squares } => {
-                let present: Vec<usize> = (0..counts.len()).filter(|c| counts[*c] > 0).collect();
+                let present = (0..counts.len()).filter(|c| counts[*c] > 0).gathered(CLASSES)?;
                 let mut held = reserved(present.len() * d, "the class sums")?;
                 for c in &present {
                     held.extend_from_slice(&sums[c * d..(c + 1) * d]);
                 }
                 Held::Labels(Labels {
-                    classes: present.iter().map(|c| classes[*c].clone()).collect(),
-                    counts: present.iter().map(|c| counts[*c]).collect(),
+                    classes: present.iter().map(|c| classes[*c].clone()).gathered(CLASSES)?,
+                    counts: present.iter().map(|c| counts[*c]).gathered(CLASSES)?,
                     codes: Vec::new(),
                     sums: held,
-                    squares: squares.map(|squares| present.iter().map(|c| squares[*c]).collect()),
+                    squares: in_order(squares, &present)?,
                 })
             }
             Responses::Targets { shift, sum, square, cross, joint } => {
@@ -226,8 +232,9 @@ impl Stats {
         };
         let one = |(class, moments): (Label, Moments)| Ok((class, Self::of_moments(moments)?));
         let present = |(_, moments): &(Label, Moments)| moments.n_samples > 0;
-        let by_class =
-            moments.by_class.map(|classes| classes.into_iter().filter(present).map(one).collect());
+        let by_class = moments
+            .by_class
+            .map(|classes| classes.into_iter().filter(present).map(one).gathered_ok(CLASSES));
         Ok(Self {
             precision: moments.precision,
             n_features: d,

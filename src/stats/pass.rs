@@ -13,12 +13,12 @@ use crate::threads::{self, Context, PartialSum};
 
 use super::fourth::Fourth;
 use super::lanes::{add_scaled, centre};
+use super::range::{LARGEST, check_between};
 use super::response::ResponseSums;
 use super::single::Single;
 use super::{Held, Precision, Second, Stats};
 
-/// The largest |x − s|: its square, times any N, stays below 1e308.
-const LARGEST: f64 = 1e150;
+const SUMS: &str = "the sums of the columns";
 /// Numbers of a panel: 5 MB of float64, so that it is converted once and read from cache.
 const PANEL: usize = 5 << 17;
 /// Numbers of the rows that are converted before they are rounded to float32: 128 KB.
@@ -46,9 +46,7 @@ pub(super) fn block_stats(
         held.hold_sums(total.responses);
         (Second::Scatter(total.scatter), total.sum, total.largest, total.fourth)
     };
-    if largest > LARGEST {
-        return Err(Error::OutOfRange { name: "features", largest, problem: "overflow" });
-    }
+    check_between("features", largest, (0.0, LARGEST))?;
     Ok(Stats {
         precision,
         n_features: shift.len(),
@@ -90,7 +88,7 @@ impl Sums {
     /// The sums of statistics that hold this scatter, without responses.
     pub(super) fn of(stats: &Stats, scatter: &[f64]) -> Result<Self> {
         let scatter = copied(scatter, "a scatter matrix")?;
-        let (sum, fourth) = (stats.sum.clone(), stats.fourth.clone());
+        let (sum, fourth) = (copied(&stats.sum, SUMS)?, stats.fourth.try_clone()?);
         let (responses, largest) = (ResponseSums::new(0, &Held::Nothing)?, stats.largest);
         Ok(Self { scatter, single: None, responses, sum, fourth, largest, panel: Vec::new() })
     }
@@ -105,8 +103,8 @@ impl Sums {
             scatter,
             single,
             responses: ResponseSums::new(n_cols, held)?,
-            sum: vec![0.0; n_cols],
-            fourth: Fourth::new(n_cols),
+            sum: zeros(n_cols, SUMS)?,
+            fourth: Fourth::new(n_cols)?,
             largest: 0.0,
             panel: Vec::new(),
         })
@@ -151,7 +149,7 @@ impl Pass<'_> {
             Ok(())
         })?;
         let largest = parts.iter().fold(0.0_f64, |a, (_, b)| a.max(*b));
-        let mut sum = vec![0.0; n_cols];
+        let mut sum = zeros(n_cols, SUMS)?;
         for (row, weight) in values.chunks_exact(n_cols).zip(self.weights) {
             axpy(*weight, row, &mut sum);
         }
@@ -162,7 +160,7 @@ impl Pass<'_> {
     pub(super) fn scatter(&self, precision: Precision, context: &Context<'_>) -> Result<Sums> {
         let n_cols = self.shift.len();
         check_order(n_cols)?;
-        let chunks = chunks(self.rows.len(), n_cols);
+        let chunks = chunks(self.rows.len(), n_cols)?;
         let longest = chunks.first().map_or(0, std::ops::Range::len);
         let mut sums = context.sum(
             chunks.len(),
@@ -261,7 +259,8 @@ pub(super) fn add_upper(
     add_upper_by(part, total, order, context, |part, total| add_scaled(1.0, part, total))
 }
 
-/// Calls `add(part, total)` on pieces of the upper triangles of matrices of `order`.
+/// Calls `add(part, total)` on pieces of the upper triangles of matrices of `order`. An empty part adds
+/// nothing.
 pub(super) fn add_upper_by<T: Sync>(
     part: &[T],
     total: &mut [f64],
@@ -270,10 +269,12 @@ pub(super) fn add_upper_by<T: Sync>(
     add: impl Fn(&[T], &mut [f64]) + Sync,
 ) -> Result<()> {
     const RUN: usize = 1 << 17;
+    if part.is_empty() {
+        return Ok(());
+    }
     let rows = (RUN / order).max(1);
-    let mut runs: Vec<(&mut [f64], &[T])> =
-        total.chunks_mut(rows * order).zip(part.chunks(rows * order)).collect();
-    context.for_each_mut(&mut runs, |run, (total, part)| {
+    context.for_each_chunk(total, rows * order, |run, total| {
+        let part = &part[run * rows * order..][..total.len()];
         let pairs = total.chunks_exact_mut(order).zip(part.chunks_exact(order));
         for (i, (total, part)) in (run * rows..).zip(pairs) {
             add(&part[i..], &mut total[i..]);
@@ -312,7 +313,7 @@ impl PartialSum for Sums {
 
 /// Cuts n rows into chunks by the shape alone: one where the product is small, else an even number
 /// of about 2,500 rows each, at least two.
-fn chunks(n_rows: usize, n_cols: usize) -> Vec<std::ops::Range<usize>> {
+fn chunks(n_rows: usize, n_cols: usize) -> Result<Vec<std::ops::Range<usize>>> {
     const SMALL: usize = 50_000_000; // multiplications: about a millisecond
     const ROWS: usize = 2500;
     let count = if n_rows.saturating_mul(n_cols).saturating_mul(n_cols) < SMALL {

@@ -1,7 +1,7 @@
 //! The statistics of the responses: classes with their counts and sums, or targets with their
 //! moments. Held by row while rows are held, as sums once the scatter is.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use ndarray::{ArrayView2, Axis};
@@ -9,13 +9,14 @@ use ndarray::{ArrayView2, Axis};
 use crate::error::{Error, Result};
 use crate::input::{Block, Label, Response};
 use crate::linalg::blas::axpy;
-use crate::linalg::memory::{Gather, copied, grow, reserved, zeros};
+use crate::linalg::memory::{Gather, append, copied, enter, grow, reserved, table, zeros};
 use crate::threads::Context;
 
 use super::joint::Joint;
+use super::range::{LARGEST, SMALLEST_TARGET};
 
-/// The largest target, also about its shift; squares leave the range of float64 beyond it.
-pub(super) const LARGEST: f64 = 1e150;
+const CLASSES: &str = "the classes";
+const TARGETS: &str = "the sums of the targets";
 
 /// The response part of [`super::Stats`].
 #[derive(Debug, Clone)]
@@ -69,7 +70,7 @@ impl ResponseSums {
     pub(super) fn new(n_features: usize, held: &Held) -> Result<Self> {
         let (squares, joint) = match held {
             Held::Nothing => (Vec::new(), None),
-            Held::Labels(labels) => (vec![0.0; labels.classes.len()], None),
+            Held::Labels(labels) => (zeros(labels.classes.len(), CLASSES)?, None),
             Held::Targets(targets) => {
                 (Vec::new(), Some(Joint::new(n_features, targets.shift.len())?))
             }
@@ -112,7 +113,7 @@ impl Held {
                     let (name, axis) = ("targets", "columns");
                     return Err(Error::Shape { name, axis, actual, expected });
                 }
-                let shift = earlier.shift.clone();
+                let shift = copied(&earlier.shift, TARGETS)?;
                 Ok(Self::Targets(Targets::of_rows(targets, shift, rows, block)?))
             }
             (Response::Nothing(_), Self::Nothing) => Ok(Self::Nothing),
@@ -147,29 +148,23 @@ impl Held {
         })
     }
 
-    /// Makes room for the responses of `other`, so that adding them allocates nothing large;
-    /// `class_sums` are those that are about to be held.
+    /// Makes room for the responses of `other`, so that adding them allocates nothing, and returns the
+    /// places of its classes among ours; `beside` are the sums that are about to be held.
     pub(super) fn make_room(
         &mut self,
         other: &Self,
         n_features: usize,
-        class_sums: Option<&mut Vec<f64>>,
-    ) -> Result<()> {
+        beside: Option<&mut ResponseSums>,
+    ) -> Result<Vec<u32>> {
         match (self, other) {
             (Self::Labels(labels), Self::Labels(other)) => {
-                grow(&mut labels.codes, other.codes.len(), "the classes of the rows")?;
-                let sums = class_sums.unwrap_or(&mut labels.sums);
-                if sums.is_empty() {
-                    return Ok(());
-                }
-                let known: HashSet<&Label> = labels.classes.iter().collect();
-                let new = other.classes.iter().filter(|class| !known.contains(class)).count();
-                grow(sums, new.saturating_mul(n_features), "the class sums")
+                labels.make_room(other, n_features, beside)
             }
             (Self::Targets(targets), Self::Targets(other)) => {
-                grow(&mut targets.rows, other.rows.len(), "the targets")
+                grow(&mut targets.rows, other.rows.len(), "the targets")?;
+                Ok(Vec::new())
             }
-            _ => Ok(()),
+            _ => Ok(Vec::new()),
         }
     }
 
@@ -217,8 +212,8 @@ impl Labels {
             let code = if let Some(code) = known.or_else(|| seen.get(&id).copied()) {
                 code
             } else {
-                let code = labels.add_class(class_of(id, names, *row)?);
-                seen.insert(id, code);
+                let code = labels.add_class(class_of(id, names, *row)?)?;
+                enter(&mut seen, id, code, CLASSES)?;
                 code
             };
             last = Some((id, code));
@@ -228,22 +223,22 @@ impl Labels {
         Ok(labels)
     }
 
-    fn add_class(&mut self, class: Label) -> u32 {
-        self.classes.push(class);
-        self.counts.push(0);
-        u32::try_from(self.classes.len() - 1).expect("fewer classes than rows in memory")
+    fn add_class(&mut self, class: Label) -> Result<u32> {
+        append(&mut self.classes, class, CLASSES)?;
+        append(&mut self.counts, 0, CLASSES)?;
+        Ok(u32::try_from(self.classes.len() - 1).expect("fewer classes than rows in memory"))
     }
 
     /// The classes' places in sorted order.
-    pub(crate) fn sorted(&self) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.classes.len()).collect();
-        order.sort_by(|a, b| self.classes[*a].cmp(&self.classes[*b]));
-        order
+    pub(crate) fn sorted(&self) -> Result<Vec<usize>> {
+        let mut order = (0..self.classes.len()).gathered(CLASSES)?;
+        order.sort_unstable_by(|a, b| self.classes[*a].cmp(&self.classes[*b])); // no two are equal
+        Ok(order)
     }
 
     /// The counts of the classes, sorted by class.
-    pub(crate) fn sorted_counts(&self) -> Vec<f64> {
-        self.sorted().into_iter().map(|c| self.counts[c] as f64).collect()
+    pub(crate) fn sorted_counts(&self) -> Result<Vec<f64>> {
+        self.sorted()?.into_iter().map(|c| self.counts[c] as f64).gathered(CLASSES)
     }
 
     pub(super) fn check_same_kind(&self, other: &Self) -> Result<()> {
@@ -251,14 +246,47 @@ impl Labels {
         if named(&self.classes) == named(&other.classes) { Ok(()) } else { Err(Error::MixedLabels) }
     }
 
-    /// Adds the classes of `other`, and returns the place of each.
-    pub(super) fn unite(&mut self, other: &Self, n_features: usize) -> Vec<u32> {
-        let mut places: HashMap<Label, u32> = self.classes.iter().cloned().zip(0..).collect();
-        let mut map = Vec::with_capacity(other.classes.len());
+    /// Makes room for the classes of `other`, and returns the place of each: ours, or the next new one.
+    fn make_room(
+        &mut self,
+        other: &Self,
+        n_features: usize,
+        beside: Option<&mut ResponseSums>,
+    ) -> Result<Vec<u32>> {
+        let ours = self.classes.len();
+        let mut known = table(ours, CLASSES)?;
+        for (class, place) in self.classes.iter().zip(0..) {
+            enter(&mut known, class, place, CLASSES)?;
+        }
+        let mut places = reserved(other.classes.len(), CLASSES)?;
+        let mut new = 0;
         for class in &other.classes {
-            let place = places.get(class).copied().unwrap_or_else(|| self.add_class(class.clone()));
-            places.insert(class.clone(), place);
-            map.push(place);
+            places.push(known.get(class).copied().unwrap_or_else(|| {
+                new += 1;
+                u32::try_from(ours + new - 1).expect("fewer classes than rows in memory")
+            }));
+        }
+        grow(&mut self.classes, new, CLASSES)?;
+        grow(&mut self.counts, new, CLASSES)?;
+        grow(&mut self.codes, other.codes.len(), "the classes of the rows")?;
+        let (sums, squares) = match beside {
+            Some(beside) => (&mut beside.cross, Some(&mut beside.squares)),
+            None => (&mut self.sums, self.squares.as_mut()),
+        };
+        if !sums.is_empty() {
+            grow(sums, new.saturating_mul(n_features), "the class sums")?;
+        }
+        squares.map_or(Ok(()), |squares| grow(squares, new, "the class squares"))?;
+        Ok(places)
+    }
+
+    /// Adds the new classes of `other`, whose places [`Self::make_room`] returned.
+    pub(super) fn unite(&mut self, other: &Self, places: &[u32], n_features: usize) {
+        for (class, place) in other.classes.iter().zip(places) {
+            if *place as usize == self.classes.len() {
+                self.classes.push(class.clone());
+                self.counts.push(0);
+            }
         }
         if !self.sums.is_empty() {
             self.sums.resize(self.classes.len() * n_features, 0.0);
@@ -266,16 +294,15 @@ impl Labels {
         if let Some(squares) = &mut self.squares {
             squares.resize(self.classes.len(), 0.0);
         }
-        map
     }
 }
 
 impl Targets {
     pub(super) fn try_clone(&self) -> Result<Self> {
         Ok(Self {
-            shift: self.shift.clone(),
-            sum: self.sum.clone(),
-            square: self.square.clone(),
+            shift: copied(&self.shift, TARGETS)?,
+            sum: copied(&self.sum, TARGETS)?,
+            square: copied(&self.square, TARGETS)?,
             rows: copied(&self.rows, "the targets")?,
             cross: copied(&self.cross, "the products with the targets")?,
             joint: self.joint.as_ref().map(Joint::try_clone).transpose()?,
@@ -288,17 +315,16 @@ impl Targets {
         rows: &[usize],
         block: &Block<'_>,
     ) -> Result<Self> {
-        const SMALLEST: f64 = 1e-140; // its square is at the end of the normal range
         let n_targets = shift.len();
         let mut held = Self {
-            sum: vec![0.0; n_targets],
-            square: vec![0.0; n_targets],
+            sum: zeros(n_targets, TARGETS)?,
+            square: zeros(n_targets, TARGETS)?,
             rows: reserved(rows.len().saturating_mul(n_targets), "the targets")?,
             cross: Vec::new(),
             joint: None,
             shift,
         };
-        let mut largest = vec![0.0_f64; n_targets];
+        let mut largest = zeros::<f64>(n_targets, TARGETS)?;
         for row in rows {
             let weight = block.weight(*row);
             for (column, value) in targets.index_axis(Axis(0), *row).iter().enumerate() {
@@ -318,7 +344,7 @@ impl Targets {
                 held.rows.push(y);
             }
         }
-        if let Some(largest) = largest.into_iter().find(|y| *y > 0.0 && *y < SMALLEST) {
+        if let Some(largest) = largest.into_iter().find(|y| *y > 0.0 && *y < SMALLEST_TARGET) {
             return Err(Error::OutOfRange { name: "targets", largest, problem: "underflow" });
         }
         Ok(held)
@@ -348,5 +374,5 @@ fn first_and_mean_difference(targets: ArrayView2<'_, f64>, rows: &[usize]) -> Re
         };
         Err(Error::NotFinite { name: "targets", row: *row, column, value: targets[[*row, column]] })
     };
-    (0..targets.ncols()).map(mean).collect()
+    (0..targets.ncols()).map(mean).gathered_ok(TARGETS)
 }

@@ -55,9 +55,9 @@ impl Single {
             filled: 0,
             n_panels: 0,
             gram: zeros(n_cols * n_cols, "a single-precision scatter matrix")?,
-            units: vec![0.0; n_cols],
-            inverses: vec![0.0; n_cols],
-            limits: vec![0.0; n_cols],
+            units: zeros(n_cols, "the units of the columns")?,
+            inverses: zeros(n_cols, "the units of the columns")?,
+            limits: zeros(n_cols, "the units of the columns")?,
         })
     }
 

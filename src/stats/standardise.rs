@@ -6,21 +6,23 @@
 
 use crate::error::Result;
 use crate::linalg::blas::axpy;
-use crate::linalg::memory::filled;
+use crate::linalg::memory::{Gather, filled, zeros};
 
 use super::{Held, Second, Stats, centred_rows};
+
+const SCALES: &str = "the scales of the columns";
 
 impl Stats {
     /// The statistics of z-scored features, and 1/σ of every column, 0 for a constant one.
     pub(crate) fn standardised(&self) -> Result<(Self, Vec<f64>)> {
-        let (offset, n) = (self.mean_about_shift(), self.n_samples as f64);
+        let (offset, n) = (self.mean_about_shift()?, self.n_samples as f64);
         let order = offset.len();
         let mut stats = self.without_responses()?;
-        let square: Vec<f64> = match &mut stats.second {
+        let square = match &mut stats.second {
             Second::Rows { values, weights } => {
                 let unit = filled(1.0, weights.len(), "the weights of the rows")?;
                 *values = centred_rows(values, &unit, &offset)?;
-                let mut square = vec![0.0; order];
+                let mut square = zeros::<f64>(order, SCALES)?;
                 for (row, weight) in values.chunks_exact(order).zip(&*weights) {
                     square.iter_mut().zip(row).for_each(|(square, x)| *square += weight * x * x);
                 }
@@ -30,18 +32,18 @@ impl Stats {
                 for (i, row) in scatter.chunks_exact_mut(order).enumerate() {
                     axpy(-n * offset[i], &offset[i..], &mut row[i..]);
                 }
-                scatter.iter().step_by(order + 1).copied().collect()
+                scatter.iter().step_by(order + 1).copied().gathered(SCALES)?
             }
         };
-        let inverse: Vec<f64> = square
+        let inverse = square
             .iter()
-            .zip(self.mean())
+            .zip(self.mean()?)
             .map(|(square, mean)| {
                 let variance = square / n;
                 let rounding = n * f64::EPSILON * variance + (n * mean * f64::EPSILON).powi(2);
                 if variance > rounding { 1.0 / variance.sqrt() } else { 0.0 }
             })
-            .collect();
+            .gathered(SCALES)?;
         match &mut stats.second {
             Second::Rows { values, .. } => values.chunks_exact_mut(order).for_each(|row| {
                 row.iter_mut().zip(&inverse).for_each(|(x, inverse)| *x *= inverse);
@@ -105,7 +107,7 @@ mod tests {
             let mut stats = Stats::empty(Precision::Double);
             stats.push(&block, &Context::serial()).unwrap();
             let (found, inverse) = stats.standardised().unwrap();
-            assert!(found.mean().iter().all(|mean| *mean == 0.0) && inverse[1] == 0.0);
+            assert!(found.mean().unwrap().iter().all(|mean| *mean == 0.0) && inverse[1] == 0.0);
             let diagonal: Vec<f64> = match &found.second {
                 Second::Scatter(scatter) => scatter.iter().step_by(n_cols + 1).copied().collect(),
                 Second::Rows { values, .. } => (0..n_cols)

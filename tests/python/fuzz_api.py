@@ -3,6 +3,7 @@
 ``python tests/python/fuzz_api.py 1000000 --seed 1 --jobs 2`` runs that many inputs in child
 processes, and prints the count of each outcome and the first cases of each finding. A child that
 crashes or hangs is replaced; its input is a finding. ``--one SEED INDEX`` repeats one input here.
+``fuzz/api.py`` feeds the same function from atheris, guided by coverage.
 
 A finding is anything but a result or an error that this package raises on purpose: a crash, a hang,
 an InternalError, another exception, a NaN that is not documented, an infinite score.

@@ -336,6 +336,15 @@ def test_rankings_evaluate_with_failed_and_unmatched_models(features: Any, label
         ranking.evaluate(truth, metrics=["h_score"])
 
 
+def test_close_values_keep_their_digits() -> None:
+    """Differences of 2^-30 about 2^20 are exact: the correlation is that without the offset."""
+    x, y = np.array([14.0, 13.0, 13.0, 12.0, 15.0]), np.array([14.25, 13.125, 12.5, 14.25, 13.125])
+    for offset, unit in ((2.0**20, 2.0**-30), (-(2.0**40), 2.0**-12), (0.0, 1e-200)):
+        for scores, truth in ((offset + unit * x, y), (y, offset + unit * x)):
+            found = agreement.pearson(scores, truth)
+            assert found == pytest.approx(np.corrcoef(x, y)[0, 1], rel=1e-14)
+
+
 def test_constant_scores_are_noted_not_raised() -> None:
     truth = {"a": 1.0, "b": 2.0, "c": 3.0}
     with pytest.warns(TransferabilityWarning, match="same for all models"):

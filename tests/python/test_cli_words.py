@@ -270,7 +270,7 @@ def test_the_summary_of_a_race_is_no_warning(tmp_path: Path) -> None:
             ["--metrics", "knn", "-o", "leave_out=5"],
             "--leave-out is 5; choose none, 'row'",
         ),
-        (["--metrics", "recomended"], "(did you mean 'recommended'?)"),
+        (["--metrics", "recommende"], "(did you mean 'recommended'?)"),
         (["--metrics", "leep"], "needs the source model's probabilities; give --source-probs"),
         (["--metrics", "emms"], "needs embeddings of the labels; give --label-embeddings"),
         (["--metrics", "lda", "--task", "regression"], "lda is for classification, and this task"),
@@ -380,9 +380,9 @@ def test_misspelt_columns_get_a_suggestion(option: str, archive: Path, tmp_path:
     if option == "--column":
         scores = tmp_path / "scores.csv"
         scores.write_text("model,logme\nfeatures,1\nb,2\nc,3\n")
-        found = run("eval", scores, truth, option, "acuracy")
+        found = run("eval", scores, truth, option, "accurac")
     else:
-        found = run("rank", f"{archive}:features", "--prior", truth, option, "acuracy")
+        found = run("rank", f"{archive}:features", "--prior", truth, option, "accurac")
     assert (found.exit_code, "(did you mean 'accuracy'?)" in found.stderr) == (3, True)
 
 

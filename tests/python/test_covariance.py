@@ -286,9 +286,11 @@ def test_far_features_overflow_about_zero_only() -> None:
     with pytest.raises(DataError, match="squares overflow float64"):
         empirical_covariance(x, assume_centered=True)
     for scale in (1e90, 1e-90):  # fourth powers leave the range of float64, and the shrinkage not
-        found, expected = ledoit_wolf(features() * scale), ledoit_wolf(features())
-        assert found[1] == pytest.approx(expected[1], rel=1e-12)
-        assert distance(found[0] / scale / scale, expected[0]) < 1e-12
+        for centred in (False, True):
+            found = ledoit_wolf(features() * scale, assume_centered=centred)
+            expected = ledoit_wolf(features(), assume_centered=centred)
+            assert found[1] == pytest.approx(expected[1], rel=1e-12)
+            assert distance(found[0] / scale / scale, expected[0]) < 1e-12
 
 
 @pytest.mark.parametrize("block_size", [0, -3])

@@ -15,6 +15,7 @@ from types import ModuleType
 
 import nbclient
 import nbformat
+import numpy as np
 import pytest
 
 import transferability as tx
@@ -60,6 +61,39 @@ def test_pages_of_native_metrics_have_the_header_of_their_kernel() -> None:
     for name in built_in():
         if metric_specs()[name].is_native and name not in shared:
             assert SITE.kernel_text(name), name
+
+
+def test_the_values_of_every_metric_are_read() -> None:
+    text = (DOCS / "reading_scores.md").read_text("utf-8").partition("## What does the value")[2]
+    assert [name for name in built_in() if f"`{name}`" not in text] == []
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_values_of_features_that_know_nothing_are_as_stated(task: str) -> None:
+    """At 4 standard deviations of the mean of ten draws, estimated from them."""
+    n, d, k, c = 400, 100, 5, 3
+    found: dict[str, list[float]] = {}
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        features, classes = rng.normal(size=(n, d)), np.arange(n) % c
+        labels = classes if task == "classification" else rng.normal(size=n)
+        names = ["gbc", "parc", "cka", "knn", "ridge_probe", "transrate"]
+        names = names if task == "classification" else ["lin_mse", "knn", "ridge_probe", "cka"]
+        for name, score in tx.score(features, labels, names, k=k).items():
+            stated = np.var(labels) * (1 - d / n) if name == "lin_mse" else 1.0
+            found.setdefault(name, []).append(score / stated)
+    mean = {name: np.mean(values) for name, values in found.items()}
+    error = {name: np.std(values, ddof=1) / 10**0.5 for name, values in found.items()}
+    if task == "regression":
+        expected = {"lin_mse": -1.0, "knn": -1 / k, "ridge_probe": 0.0, "cka": 0.0}
+        for name, value in expected.items():
+            assert abs(mean[name] - value) < 4 * error[name] + 1 / n, name
+        return
+    assert -c * (c - 1) < mean["gbc"] < 0
+    assert mean["transrate"] > 0
+    assert abs(mean["parc"]) < 1
+    assert abs(mean["cka"]) < 4 * error["cka"]
+    assert mean["ridge_probe"] < 1 / c
 
 
 @pytest.mark.parametrize("name", ["logme", "ridge_probe", "knn"])

@@ -19,6 +19,7 @@ from odd_arrays import OTHER, SAME
 import transferability as tx
 from transferability import DataError, DtypeError, InternalError, NumericalError, Stats
 from transferability._metric.registry import metric_specs
+from transferability.errors import OutOfMemoryError
 
 pytestmark = pytest.mark.filterwarnings("ignore::transferability.errors.TransferabilityWarning")
 
@@ -140,6 +141,35 @@ def test_more_numbers_than_can_be_addressed(name: str) -> None:
     for dtype, shape in (("i1", (2**31, 2**31)), ("f2", (2**31, 2**30)), ("?", (2**61, 2))):
         with pytest.raises(DataError, match="than can be addressed"):
             CASES[name].run(features=np.broadcast_to(np.zeros((), dtype), shape))
+
+
+#: Rows of which 8 bytes each are more than a process can address.
+TOO_MANY = 2**46
+BROADCAST = (0, 1.0, 0.5, True, np.uint8(1), np.float16(1), "a", np.array("a", object))
+ONE_PER_ROW = ("labels", "targets", "samples", "source_labels", "sample_weight")
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"), [pair for pair in ARGUMENTS if pair[1] in ONE_PER_ROW]
+)
+def test_labels_of_more_rows_than_memory(name: str, argument: str) -> None:
+    """Broadcast labels take no memory, but reading them takes years, and a copy all memory."""
+    for value in BROADCAST:
+        for shape in ((TOO_MANY,), (TOO_MANY, 1), (TOO_MANY, 3), (1, TOO_MANY), (TOO_MANY, 3, 2)):
+            kind = f"{np.asarray(value).dtype} {shape}"
+            with pytest.raises(tx.TransferabilityError) as error:
+                CASES[name].run(**{argument: np.broadcast_to(value, shape)})
+            check_error(error.value, kind, argument, NAMES.get(argument, argument))
+
+
+@pytest.mark.parametrize("argument", ["labels", "source_labels", "groups"])
+def test_memory_for_labels_is_asked_for_with_its_size(argument: str) -> None:
+    given = {"features": np.eye(N), "labels": np.arange(N) % 3}
+    for value in BROADCAST:
+        with pytest.raises(OutOfMemoryError, match=rf"{argument} needs {8 * TOO_MANY} bytes"):
+            tx.score(**(given | {argument: np.broadcast_to(value, TOO_MANY)}))
+    with pytest.raises(DataError, match="than can be addressed"):
+        tx.score(**(given | {argument: np.broadcast_to(np.uint8(1), 2**61)}))
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])

@@ -64,6 +64,11 @@ from transferability.io import open_features, stats_of
         (lambda f: (f / "y_5.npy").unlink(), DataError, "11 files of labels for 12 shards"),
         (lambda f: (f / "x_5.npy").write_bytes(b"?"), DataError, r"x_5\.npy cannot be read"),
         (
+            lambda f: (f / "x_5.npy").write_bytes(b"\x93NUMPY\2\0\xff\xff\xff\xff{"),
+            DataError,
+            r"x_5\.npy declares a header of 4294967295 bytes but holds 1: damaged",
+        ),
+        (
             lambda f: np.save(f / "x_5.npy", np.array([[{}]]), allow_pickle=True),
             DtypeError,
             "pickle",

@@ -7,6 +7,8 @@ import sys
 import textwrap
 
 import pytest
+from memory_ladder import CALLS
+from memory_ladder import run as run_ladder
 
 if not sys.platform.startswith("linux"):
     pytest.skip("limits of address space are Linux's", allow_module_level=True)
@@ -99,3 +101,69 @@ def test_fewer_threads_than_asked_for_are_noted(expected: str) -> None:
         print(value)
     """
     assert run(code) == expected
+
+
+#: The ends that a user can catch.
+NAMED = ("ImportError", "MemoryError", "OSError", "OutOfMemoryError")
+
+
+@pytest.mark.parametrize("kind", sorted(CALLS))
+def test_calls_of_every_kind_end_under_a_limit(kind: str) -> None:
+    """Take one step of ``memory_ladder.py``: room for the package and for some calls."""
+    end = run_ladder(kind, 200, seconds=60.0)
+    assert end in ("passed", *NAMED), end
+
+
+def test_where_the_package_has_no_room_every_kind_ends_alike() -> None:
+    assert run_ladder("metrics", 60, seconds=60.0) in NAMED
+
+
+def test_conversions_in_python_name_their_size() -> None:
+    code = """
+        import transferability as tx
+        wide = np.broadcast_to(np.float128(1.0) if hasattr(np, "float128") else 1.0, (2**20, 2000))
+        limit(500)
+        try:
+            tx.logme(wide, labels[:1].repeat(2**20))
+        except tx.errors.OutOfMemoryError as error:
+            print(str(2**20 * 2000 * 8) in str(error), "features" in str(error))
+    """
+    assert run(code) == "True True"
+
+
+#: Calls that decompose a matrix of the order of the columns, or of the rows.
+DECOMPOSING = (
+    "tx.covariance.coding_rate(features)",
+    "tx.covariance.coding_rate(features.T)",
+    "tx.covariance.coding_rate_reduction(features, labels)",
+    "tx.covariance.empirical_covariance(features)",
+    "tx.covariance.ledoit_wolf(features)",
+    "tx.covariance.class_covariances(features, labels)",
+    "tx.health.check(features)",
+    "tx.logme(features, labels)",
+    "tx.h_score(features, labels)",
+    "tx.score(features, labels, metrics=('cka', 'lda', 'transrate'))",
+    "tx.Stats('unlabelled').update(features.T)",
+)
+
+
+def test_orders_that_lapack_cannot_address_are_refused_before_rows_are_read() -> None:
+    """Reading one row of these broadcast arrays in full would take 4 GB, and all of them years."""
+    code = """
+        import transferability as tx
+        features = np.broadcast_to(np.float32(1.0), (2**17, 2**30))
+        labels = np.arange(2**17) % 2
+        limit(2000)
+        others = []
+        for call in sys.argv[1:]:
+            try:
+                eval(call)
+                others.append(call)
+            except tx.errors.DataError as error:
+                if "largest that LAPACK can address" not in str(error):
+                    others.append((call, str(error)))
+            except tx.errors.OutOfMemoryError as error:
+                others.append((call, str(error)))
+        print(others)
+    """
+    assert run(code, *DECOMPOSING, seconds=30.0) == "[]"

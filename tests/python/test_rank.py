@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import threading
 import time
 import zipfile
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 import transferability as tx
-from transferability import DataError, DtypeError, _core
+from transferability import DataError, DtypeError, TransferabilityWarning, _core
 from transferability._util.parallel import map_in_threads
 from transferability.io._sources import Source, find_models, load_labels
 
@@ -141,6 +142,30 @@ def test_one_failure_in_a_thread_stops_the_calls_that_wait() -> None:
     assert results == [0, 1, 4, 9, 16]
     assert [n_done for n_done, _ in done] == [1, 2, 3, 4, 5]
     assert map_in_threads(call, [], 3, stop) == []
+
+
+@pytest.mark.parametrize("n_started", [0, 1, 2])
+def test_fewer_threads_than_asked_for_make_all_calls(
+    n_started: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, start = [n_started], threading.Thread.start
+
+    def limited(thread: threading.Thread) -> None:
+        if left[0] == 0:
+            raise RuntimeError("can't start new thread")
+        left[0] -= 1
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    gate = threading.Event()
+
+    def call(item: int) -> int:
+        gate.wait(0.001)  # so that no thread is idle while others start
+        return item * item
+
+    with pytest.warns(TransferabilityWarning, match=f"start {max(n_started, 1)} of 3 threads"):
+        found = map_in_threads(call, range(30), 3, _core.Stop())
+    assert found == [item * item for item in range(30)]
 
 
 def test_all_failed_is_said(labels: Any) -> None:

@@ -11,8 +11,10 @@ import sys
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 
+import transferability as tx
 from transferability.cli import main
 
 README = Path(__file__).parents[2] / "README.md"
@@ -68,38 +70,41 @@ def names_in_the_examples():
     return re.search(r"^```py\n(.*?)^```", text, re.M | re.S)[1]
 
 
-@pytest.mark.filterwarnings("ignore::transferability.errors.TransferabilityWarning")
-@pytest.mark.parametrize(
-    "page",
-    [
-        "accuracy",
-        "covariance",
-        "embedding",
-        "files",
-        "for_packages",
-        "forecasting",
-        "from_sklearn",
-        "from_thuml",
-        "from_tllib",
-        "from_transformer_ranker",
-        "groups",
-        "health",
-        "own_metric",
-        "quickstart",
-        "racing",
-        "ranking",
-        "reading_scores",
-        "recommended",
-        "reports",
-        "stability",
-        "structured",
-        "targets",
-        "which_metric",
-    ],
+#: Pages whose Python needs neither torch nor a cluster.
+RUN = (
+    "accuracy",
+    "covariance",
+    "embedding",
+    "files",
+    "for_packages",
+    "forecasting",
+    "from_sklearn",
+    "from_thuml",
+    "from_tllib",
+    "from_transformer_ranker",
+    "groups",
+    "health",
+    "index",
+    "own_metric",
+    "quickstart",
+    "racing",
+    "ranking",
+    "reading_scores",
+    "recommended",
+    "reports",
+    "shortlist",
+    "stability",
+    "structured",
+    "targets",
+    "which_metric",
 )
+
+
+@pytest.mark.filterwarnings("ignore::transferability.errors.TransferabilityWarning")
+@pytest.mark.parametrize("page", RUN)
 def test_python_blocks_of_docs_run(page, tmp_path, monkeypatch):
     """Run the pages that need no torch and no cluster, on encoders of the example data."""
-    if page == "forecasting":
+    if page in ("forecasting", "shortlist"):
         pytest.importorskip("matplotlib")
     if page in ("covariance", "from_sklearn"):
         pytest.importorskip("sklearn", minversion="1.6")
@@ -107,6 +112,7 @@ def test_python_blocks_of_docs_run(page, tmp_path, monkeypatch):
     namespace: dict[str, object] = {}
     exec(names_in_the_examples(), namespace)
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "examples").symlink_to(README.with_name("examples"))
     text, printed = (DOCS / f"{page}.md").read_text(encoding="utf-8"), io.StringIO()
     for _, language, body in PIECE.findall(text):
         if language == "python":
@@ -115,6 +121,67 @@ def test_python_blocks_of_docs_run(page, tmp_path, monkeypatch):
         elif language == "text":
             assert_shown(printed.getvalue(), body)
             printed = io.StringIO()
+
+
+#: Where the Python of other pages runs: what needs torch, a cluster or a server.
+ELSEWHERE = (
+    "tests/python/on_dask/test_dask_scores.py",
+    "tests/python/test_serve.py",
+    "tests/torch/test_distributed.py",
+    "tests/torch/test_docs.py",
+)
+#: Pages with blocks marked `py`, which run here with stand-ins for what is not there.
+WITH_STAND_INS = ("guides", "quickstart", "reports")
+
+
+def blocks(page, language):
+    """Return the blocks of a page in a language."""
+    text = (DOCS / f"{page}.md").read_text("utf-8")
+    return [body for _, found, body in PIECE.findall(text) if found == language]
+
+
+def test_every_page_with_code_is_run():
+    """A page whose code no test names is a page whose code may be wrong."""
+    texts = "".join((README.parent / path).read_text("utf-8") for path in ELSEWHERE)
+    for page in DOCS.glob("*.md"):
+        elsewhere = re.search(rf'"{page.stem}(\.md)?"|docs/{page.stem}\.md', texts)
+        for _, language, body in PIECE.findall(page.read_text("utf-8")):
+            if language == "python":
+                assert page.stem in RUN or elsewhere, page.name
+            if language == "py":
+                needs_torch = re.search("rank_models|transformers", body)
+                assert page.stem in WITH_STAND_INS or (needs_torch and elsewhere), body
+
+
+def test_code_that_reads_files_of_the_reader_runs(tmp_path, monkeypatch):
+    """The block of the quick start, on files of those names."""
+    (block,) = [body for body in blocks("quickstart", "py") if "np.load" in body]
+    monkeypatch.chdir(tmp_path)
+    for name in ("resnet50", "vit_b16", "labels"):
+        np.save(name, np.arange(12).reshape(6, 2))
+    names = {"np": np}
+    exec(compile(block, "docs/quickstart.md", "exec"), names)
+    assert [*names["models"]] == ["resnet50", "vit_b16"]
+
+
+@pytest.mark.filterwarnings("ignore::transferability.errors.TransferabilityWarning")
+def test_the_plots_of_the_docs_are_drawn(monkeypatch):
+    """A ranking with costs, groups and the layers of a model stands for the reader's."""
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(README.parent)
+    names: dict[str, object] = {}
+    exec(names_in_the_examples(), names)
+    models, labels, groups = names["models"], names["labels"], names["videos"]
+    costs = {"parameters": {name: 1e6 + i for i, name in enumerate(models)}}
+    ranking = tx.rank(models, labels, costs=costs, groups=groups)
+    layers = {layer: dict(row.scores) for layer, row in zip("ab", ranking, strict=False)}
+    rows = tuple(row.replace(layer="a", layers=layers) for row in ranking)
+    names["ranking"] = ranking.replace(rows=rows)
+    sizes = [100, 200, 400, 800, 1600]
+    names["forecast"] = tx.forecast.fit(sizes, [0.5, 0.6, 0.68, 0.73, 0.77])
+    (block,) = blocks("reports", "py")
+    for line in block.splitlines():
+        assert eval(line, {"tx": tx, **names}).get_figure() is not None
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(README.parent)))

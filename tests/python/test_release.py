@@ -71,6 +71,7 @@ def test_what_is_installed_and_what_is_compiled_have_the_version() -> None:
         ("conda/recipe.yaml", f'version: "{VERSION}"', 'version: "9.9.9"', "recipe.yaml has 9.9.9"),
         ("conda/recipe.yaml", f'version: "{VERSION}"', "", "recipe.yaml has no version"),
         ("examples/axum/Cargo.lock", f'"{VERSION}"', '"9.9.9"', "Cargo.lock has"),
+        ("fuzz/Cargo.lock", f'"{VERSION}"', '"9.9.9"', "fuzz/Cargo.lock has"),
         ("pyproject.toml", f'Issues = "{ADDRESS}', 'Issues = "https://x.org', "Issues is https"),
         ("pyproject.toml", f'Source = "{ADDRESS}', 'Source = "https://x.org', "Cargo.toml has"),
         ("Cargo.toml", f'repository = "{ADDRESS}"', "", "Cargo.toml has None"),

@@ -299,6 +299,7 @@ def pickled() -> bytes:
         (header("(10, 10000000000000)"), NPY, 400, "declares 800000000000000 bytes"),
         (header("(1000000000000000000,)", "|V0"), NPY, 413, "max_samples"),
         (header("(100,)", "|V0"), NPY, 400, "without data"),
+        (b"\x93NUMPY\2\0\xff\xff\xff\xff{", NPY, 400, "a header of 4294967295 bytes but holds 1"),
         (npz(features=X, labels=Y, groups=Y), NPZ, 422, "unknown array 'groups'"),
         (npz(features=X, label=Y), NPZ, 422, "unknown array 'label'"),
         (b"PK\5\6" + bytes(18), NPZ, 422, "no arrays"),
@@ -310,6 +311,30 @@ def test_arrays_that_cannot_be_used(
     answer = service.score(body, "", media)
     assert answer.status == status, answer.json
     assert text in answer.json["detail"]
+
+
+def test_arrow_that_cannot_be_used(service: Service) -> None:
+    """A body that is as its format says is no bad request."""
+    pa = pytest.importorskip("pyarrow")
+    union = pa.UnionArray.from_sparse(pa.array(np.zeros(120, np.int8)), [pa.array(X[:, 0])])
+    for features, error, text in (
+        (pa.array([None, *X[1:]]), "DataError", "row 0 is null"),
+        (pa.array([X[0, :2], *X[1:]]), "DataError", "row 1 has 7 numbers and row 0 has 2"),
+        (union, "DtypeError", "holds sparse_union"),
+    ):
+        answer = service.score(arrow(pa.table({"features": features, "labels": Y})), "", STREAM)
+        assert (answer.status, answer.json["error"]) == (422, error), answer.json
+        assert text in answer.json["detail"]
+    answer = service.score(arrow(pa.table({})), "", STREAM)
+    assert (answer.status, "no columns" in answer.json["detail"]) == (400, True)
+
+
+def test_a_single_number_is_no_array(service: Service) -> None:
+    safetensors = pytest.importorskip("safetensors.numpy")
+    one = {"features": X, "labels": np.array(3)}
+    for body, media in ((safetensors.save(one), "application/x-safetensors"), (npz(**one), NPZ)):
+        answer = service.score(body, "", media)
+        assert (answer.status, "a single number" in answer.json["detail"]) == (422, True)
 
 
 @pytest.mark.parametrize(
@@ -496,6 +521,12 @@ def test_sessions_beyond_the_limits(small: Service) -> None:
     many = npy(X[:40], np.arange(40) % 6)
     answer = small.request("POST", f"{paths[1]}/update", many, NPY)
     assert (answer.status, "max_classes" in answer.json["detail"]) == (413, True)
+    targets = RNG.normal(size=(40, 6)).round(1)
+    answer = small.request("POST", f"{paths[1]}/update", npy(X[:40], targets), NPY)
+    assert (answer.status, "6 columns of targets" in answer.json["detail"]) == (413, True)
+    state = tx.Stats().update(X[:40, :2], targets).to_bytes()
+    answer = small.request("POST", f"{paths[1]}/merge", state, STATS)
+    assert (answer.status, "max_classes is 5" in answer.json["detail"]) == (413, True)
     last = npy(RNG.normal(size=(60, 12)), Y[:60])
     statuses = [small.request("POST", f"{path}/update", last, NPY).status for path in paths[1:]]
     assert statuses == [200, 429], small.figure("session_bytes")

@@ -126,6 +126,36 @@ def test_requests_that_are_sent_before_their_answers(service: Service) -> None:
     assert answers.count(b"HTTP/1.1 200 OK") == answers.count(b'"scores":') == 5
 
 
+def in_chunks(size: int, n_chunks: int) -> bytes:
+    """Return a body whose numbers are sent `size` bytes at a time, all but the last one."""
+    body = npy(RNG.normal(size=(40, max(5, size * n_chunks // 320))), Y)
+    cut = min(size * n_chunks, len(body) - 1)
+    pieces = [body[i : i + size] for i in range(0, cut, size)] + [body[cut:]]
+    return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("size", "n_chunks", "status"),
+    [(1, 900, 200), (1, 1100, 400), (64, 1900, 200), (64, 2100, 400), (128, 4000, 200)],
+)
+def test_bodies_in_tiny_chunks(service: Service, size: int, n_chunks: int, status: int) -> None:
+    """Few are read; very many would keep the service from all others."""
+    head = HEAD.replace(b"Host", b"Connection: close\r\nHost") + b"Transfer-Encoding: chunked\r\n"
+    answer = exchange(service, head, b"\r\n", in_chunks(size, n_chunks))
+    assert answer.startswith(b"HTTP/1.1 %d " % status), answer
+    assert (b"chunks of fewer than 128 bytes; send larger ones" in answer) == (status == 400)
+
+
+def test_tiny_chunks_after_the_answer(service: Service) -> None:
+    """A client that has its answer, and goes on with its body, is not read for ever."""
+    head = b"HEAD /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with connect(service) as connection, suppress(ConnectionError):
+        connection.sendall(head)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+        connection.sendall(b"1\r\na\r\n" * 1100)
+        assert connection.recv(1000) == b""
+
+
 # --- connections ---------------------------------------------------------------------------------
 
 
@@ -135,6 +165,8 @@ def test_connections_beyond_the_limit(service: Service) -> None:
     assert (answer.status, answer.json["error"]) == (503, "BusyError")
     assert "max_connections = 12" in answer.json["detail"]
     assert answer.headers["connection"] == "close"
+    answer = service.score(bytes(5_000_000))  # its end is read, or the client would miss the answer
+    assert (answer.status, answer.json["error"]) == (503, "BusyError")
     assert service.request("GET", "/healthz").status == 200  # it is alive
     held += [connect(service) for _ in range(80)]
     with suppress(ConnectionError):  # closed at once, before any request
@@ -224,21 +256,36 @@ def test_a_session_that_is_deleted_while_it_is_changed(service: Service) -> None
     assert [*folder.iterdir()] == []
 
 
-def test_those_who_wait_are_told_that_the_service_stops() -> None:
-    running = Service("--workers", "1", "--drain-seconds", "0.3")
+@pytest.mark.parametrize("signals", [1, 2])
+def test_all_are_told_that_the_service_stops(signals: int) -> None:
+    """Those who compute, who wait, and who have not sent their body, at the end of the time."""
+    running = Service("--workers", "1", "--drain-seconds", "0.3" if signals == 1 else "60")
     try:
         (worker,) = running.workers()
         os.kill(worker, signal.SIGSTOP)
-        with ThreadPoolExecutor(2) as threads:
+        with ThreadPoolExecutor(2) as threads, connect(running) as slow:
             first = threads.submit(running.score, BODY)
             running.wait_for("running", 1)
             second = threads.submit(running.score, BODY)
             running.wait_for("queue_length", 1)
+            slow.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY[:50])
+            running.wait_for("receiving", 1)
+            if signals == 2:
+                running.process.send_signal(signal.SIGTERM)
+                while running.request("GET", "/readyz").status != 503:
+                    pass
+                large = running.score(bytes(5_000_000))  # neither compute nor lose the answer
+                assert large.json["error"] == "StoppingError"
             assert running.terminate(10) == 0
             told = [future.result() for future in (first, second)]
+            last = slow.recv(65_536)
         assert [answer.status for answer in told] == [503, 503]
-        assert [answer.json["error"] for answer in told] == ["WorkerError", "StoppingError"]
+        assert [answer.json["error"] for answer in told] == ["StoppingError"] * 2
+        assert last.startswith(b"HTTP/1.1 503 ")
+        assert b'"error":"StoppingError"' in last
     finally:
         running.kill()
     assert not Path(f"/proc/{worker}").exists()
+    requests = [line["status"] for line in running.logs if line["event"] == "request"]
+    assert {*requests} == {200, 503}
     assert not [line for line in running.logs if line["level"] == "error"]

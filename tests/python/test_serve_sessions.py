@@ -173,6 +173,53 @@ def test_a_connection_stays_while_its_client_reads(
         assert connection.transport.close.called == (check == ended_at and n_bytes == 0)
 
 
+def test_answers_that_are_not_read_have_a_limit() -> None:
+    """They are in memory until then."""
+    module = pytest.importorskip("transferability.serve._front")
+    front = module.Front(None, Settings(), None)
+    front.connections = [mock.Mock() for _ in range(16)]
+    for connection in front.connections:
+        connection.transport.get_write_buffer_size.return_value = 15 << 20
+    front.check_unread(16 << 20)  # 256 MiB in all
+    with pytest.raises(Problem, match="429") as caught:
+        front.check_unread((16 << 20) + 1)
+    assert "answers that their clients have not read take 251,658,240 bytes" in caught.value.detail
+
+
+def test_a_worker_is_replaced_whatever_its_start_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It counts once as lost, however often the next one does not start."""
+    module = pytest.importorskip("transferability.serve._pool")
+    starts: list[Any] = []
+
+    async def start(settings: Settings) -> Any:
+        starts.append(None)
+        if len(starts) in (2, 3):
+            raise [ValueError, EOFError][len(starts) - 2]
+        worker = mock.Mock(metrics=[], pid=len(starts), has_ended=False)
+        ends = len(starts) == 1
+
+        async def wait() -> int:
+            if not ends:
+                await asyncio.Event().wait()
+            return -9
+
+        worker.wait = wait
+        return worker
+
+    async def run() -> None:
+        monkeypatch.setattr(module._Worker, "start", start)
+        pool = module.Pool(Settings())
+        await pool.open()
+        while len(starts) < 4:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
+        assert (pool.alive, pool.lost, pool.queued) == (1, 1, 0)
+        for task in pool._watches:
+            task.cancel()
+
+    asyncio.run(run())
+
+
 # --- a worker, in this process -------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ import pickle
 import random
 import resource
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from forged_states import fields
 
 import transferability as tx
 from transferability import DataError, DtypeError, Stats
@@ -314,3 +316,23 @@ def test_what_is_no_bytes_is_named(data: Any) -> None:
 def test_entries_of_the_cache_have_the_version_of_state_files() -> None:
     """An entry that this release cannot read must be a miss, so the versions move together."""
     assert (int.from_bytes(tx.Stats().to_bytes()[8:12], "little"), worker._FORMAT) == (2, 2)
+
+
+def test_pickles_skip_the_check_against_forgery_alone() -> None:
+    """Whoever forges a pickle can run code, so that there it would protect from nothing."""
+    stats = Stats().update(*block("ids"))
+    honest = stats.to_bytes()
+    forged = bytearray(honest)
+    (place,) = [field.place for field in fields(honest) if field.name == "sum"][:1]
+    forged[place : place + 8] = struct.pack("<d", 1e9)
+    with pytest.raises(DataError, match=r"sum\[0\] is 1e9, too much"):
+        Stats.from_bytes(sealed(bytes(forged[:-32])))
+    twin = pickle.loads(pickle.dumps(stats))
+    assert twin.to_bytes() == honest
+    assert twin.logme() == stats.logme()
+    read, (data,) = stats.__reduce__()
+    assert data == honest
+    assert read(sealed(bytes(forged[:-32]))).n_samples == stats.n_samples
+    for altered in (bytes(forged), honest[:-1], honest[:100]):  # by accident
+        with pytest.raises(DataError, match=r"altered|cut short"):
+            read(altered)

@@ -51,6 +51,27 @@ def test_pixels_labels_come_to_each_map_and_each_position_is_a_row() -> None:
     assert ex.compute()["fine"] == pytest.approx(expected, rel=1e-10)
 
 
+def test_a_function_reshapes_tokens_to_maps() -> None:
+    """As of a vision transformer, whose tokens are a class token and a grid of patches."""
+    _, labels = scene()
+    tokens = torch.randn(12, 1 + 2 * 3, 8)
+    model = torch.nn.Identity().eval()
+
+    def grid(tokens: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        return tokens[:, 1:].transpose(1, 2).reshape(len(tokens), -1, 2, 3)
+
+    with extract(model, "", grid, keep_features=True, ignore=[255]) as ex:
+        ex.update(tokens, labels)
+    (features,) = ex.features.values()
+    at = labels[:, 2::4, 2::4]
+    np.testing.assert_array_equal(features, tokens[:, 1:].reshape(12, 2, 3, 8)[at != 255])
+    with (
+        extract(model, "", "none") as ex,
+        pytest.raises(DataError, match=r"gives \(12, 7, 8\), and labels of pixels need maps"),
+    ):
+        ex.update(tokens, labels)
+
+
 def test_positions_are_sampled_by_seed_and_image_not_by_batch() -> None:
     (x, labels), model = scene(), Maps().eval()
 

@@ -364,6 +364,26 @@ def test_labels_of_pixels(tmp_path: Path) -> None:
         assert float(same.logme) == float(ranking[0].logme)
 
 
+@pytest.mark.parametrize(
+    ("name", "layers", "shape", "advice"),
+    [
+        ("resnet", "default", "(8, 96)", "layers='all'"),
+        ("vit", "default", "(8, 64)", "layers='all'"),
+        ("vit", "all", "(8, 101, 64)", "reshape the tokens"),
+    ],
+)
+def test_labels_of_pixels_need_maps(name: str, layers: str, shape: str, advice: str) -> None:
+    """The layer that classifies has one row of each picture, and a transformer has tokens."""
+    pictures = list(np.random.default_rng(0).integers(0, 255, (8, 32, 32, 3), dtype=np.uint8))
+    masks = [np.arange(1024).reshape(32, 32) % 3] * 8
+    model = f"timm:test_{name}?pretrained=false"
+    row = tx.rank_models([model], (pictures, masks), task="segmentation", layers=layers,
+                         isolate=False, cache=False, progress=False)[0]  # fmt: skip
+    assert row.error is not None
+    assert f"gives {shape}, and labels of pixels need maps (N, C, h, w)" in row.error
+    assert advice in row.error
+
+
 def test_keypoints_are_targets(tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     inputs = rng.normal(size=(40, 12)).astype(np.float32)

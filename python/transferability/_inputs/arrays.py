@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .._util.memory import no_memory, no_memory_for
 from ..errors import DataError, DtypeError
 from .arguments import suggest
 from .columns import Names
@@ -30,6 +31,7 @@ __all__ = [
     "as_floats",
     "as_weights",
     "check_choice",
+    "check_room",
     "finite_floats",
     "instance_of",
     "is_bfloat16",
@@ -38,6 +40,7 @@ __all__ = [
 ]
 
 _EXACT = 2**53  # float64 holds every integer up to here
+_MANY = 2**24  # numbers whose copy takes 128 MB
 _ADDRESSABLE = 2**60  # float64 numbers whose bytes a signed 64-bit integer counts, and one more
 
 
@@ -116,8 +119,11 @@ def as_weights(sample_weight: object, n_samples: int) -> NDArray[np.int64]:
 
 def as_contiguous(array: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
     """Return an array of this dtype that the native module can borrow as a whole."""
-    array = np.ascontiguousarray(array, dtype=dtype)
-    return array if array.flags.aligned else array.copy()
+    try:
+        array = np.ascontiguousarray(array, dtype=dtype)
+        return array if array.flags.aligned else array.copy()
+    except MemoryError as error:
+        raise no_memory("a copy of an array", array.size * np.dtype(dtype).itemsize) from error
 
 
 def finite_floats(features: NDArray[Any], name: str = "features") -> NDArray[Any]:
@@ -125,7 +131,7 @@ def finite_floats(features: NDArray[Any], name: str = "features") -> NDArray[Any
 
     For metrics in Python; the native module checks values by itself. `name` is for messages.
     """
-    array = np.asarray(features, dtype=None if features.dtype == np.float32 else np.float64)
+    array = _converted(features, None if features.dtype == np.float32 else np.float64, name)
     if not np.isfinite(array).all():
         row, column = np.argwhere(~np.isfinite(array))[0]
         value = "NaN" if np.isnan(array[row, column]) else array[row, column]
@@ -173,8 +179,8 @@ def as_array(value: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
         if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
             return np.from_dlpack(value), ()
         return np.asarray(value), ()
-    except MemoryError:
-        raise
+    except MemoryError as error:
+        raise no_memory_for(value, name, error) from error
     except Exception as error:  # of any class: ``__array__`` and ``__dlpack__`` are foreign code
         if isinstance(value, (list, tuple)):
             refuse_uneven_rows(value, name)
@@ -197,11 +203,24 @@ def as_floats(value: Any, name: str) -> NDArray[np.float64]:
             with np.errstate(over="ignore"):  # of long doubles, to infinity
                 return array.astype(np.float64, copy=False)
         reason = f"they are {array.dtype}"
-    except MemoryError:
-        raise
+    except MemoryError as error:
+        raise no_memory_for(value, name, error) from error
     except Exception as error:  # of any class: ``__array__`` is foreign code
         reason = str(error) or type(error).__name__
     raise DtypeError(f"{name} must be numbers: {reason}") from None
+
+
+def check_room(array: NDArray[Any], name: str) -> None:
+    """Raise unless a broadcast array, which takes no memory, can be copied with 8 bytes a number.
+
+    Reading one takes years before memory is first asked for, if at all.
+    """
+    if array.size > _MANY and 0 in array.strides:
+        _check_addressable(array, name)
+        try:
+            np.empty(array.size)  # no page of it is written
+        except MemoryError as error:
+            raise no_memory_for(array, name, error) from error
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
@@ -219,13 +238,9 @@ def is_one_of(value: object, choices: Iterable[str]) -> bool:
 def _to_native_dtype(array: NDArray[Any], name: str) -> NDArray[Any]:
     """Refuse dtypes that are not real numbers; copy those that the native module cannot read."""
     dtype = array.dtype
-    if array.size >= _ADDRESSABLE:  # a broadcast array, which takes no memory and years to read
-        raise DataError(
-            f"{name} of shape {array.shape} holds more numbers than can be addressed; use fewer "
-            f"rows or columns at a time"
-        )
+    _check_addressable(array, name)
     if is_bfloat16(dtype):
-        return array.astype(np.float32)  # exact
+        return _converted(array, np.float32, name)  # exact
     if dtype.kind not in "fiub":
         if dtype.kind in "USTO":
             refuse_kind(array, name)
@@ -243,10 +258,27 @@ def _to_native_dtype(array: NDArray[Any], name: str) -> NDArray[Any]:
             )
     if dtype.itemsize > 8:
         with np.errstate(over="ignore"):  # overflow gives infinity, which the native pass reports
-            return array.astype(np.float64)
+            return _converted(array, np.float64, name)
     if not dtype.isnative or not array.flags.aligned:
-        return array.astype(dtype.newbyteorder("="), copy=True)
+        return _converted(array, dtype.newbyteorder("="), name, copy=True)
     return array
+
+
+def _check_addressable(array: NDArray[Any], name: str) -> None:
+    if array.size >= _ADDRESSABLE:  # a broadcast array, which takes no memory and years to read
+        raise DataError(
+            f"{name} of shape {array.shape} holds more numbers than can be addressed; use fewer "
+            f"rows or columns at a time"
+        )
+
+
+def _converted(array: NDArray[Any], dtype: Any, name: str, copy: bool = False) -> NDArray[Any]:
+    """Convert an array; raise an error with the size if memory does not suffice."""
+    try:
+        return array.astype(array.dtype if dtype is None else dtype, copy=copy)
+    except MemoryError as error:
+        size = (array.dtype if dtype is None else np.dtype(dtype)).itemsize
+        raise no_memory(f"a copy of {name}", array.size * size) from error
 
 
 def is_bfloat16(dtype: np.dtype[Any]) -> bool:

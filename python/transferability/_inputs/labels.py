@@ -15,11 +15,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._util.memory import no_memory_for
 from ..errors import DataError, DtypeError
-from .arrays import as_array, instance_of, is_bfloat16
+from .arrays import as_array, check_room, instance_of, is_bfloat16
 from .feature_frames import drop_index
 
-__all__ = ["IGNORED", "as_whole_ids", "encode_labels", "is_text", "plain_text", "read_labels"]
+__all__ = [
+    "IGNORED",
+    "as_whole_ids",
+    "encode_labels",
+    "is_text",
+    "name_columns",
+    "plain_text",
+    "read_labels",
+]
 
 #: The label of tokens and pixels that are left out, as in torch's losses and in Hugging Face.
 IGNORED = -100
@@ -35,7 +44,15 @@ def read_labels(labels: Any, name: str = "labels") -> tuple[NDArray[Any], tuple[
     text or number that they hold, members of another Enum their names. Missing and infinite values
     raise a ``DataError``, other types than numbers and strings a ``DtypeError``.
     """
+    try:
+        return _read(labels, name)
+    except MemoryError as error:
+        raise no_memory_for(labels, name, error) from error
+
+
+def _read(labels: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
     array, notes = _to_array(labels, name)
+    check_room(array, name)
     if array.dtype.kind in "OTS" and array.ndim:
         array = _from_objects(name, array.astype(object))
     if array.ndim == 0 and array.dtype == object:
@@ -99,6 +116,16 @@ def as_whole_ids(array: NDArray[Any], name: str, what: str) -> NDArray[Any]:
     return array.astype(np.int64)
 
 
+def name_columns(labels: object, n_columns: int) -> tuple[int | str, ...] | None:
+    """Return the names of the columns of a data frame; None if there are none."""
+    if type(labels) is np.ndarray:
+        return None
+    labels = drop_index(labels)
+    named = getattr(labels, "column_names", getattr(labels, "columns", ()))  # Arrow's; others'
+    columns = tuple(str(plain_text(column)) for column in named)
+    return columns if len(columns) == n_columns else None
+
+
 def plain_text(value: Any) -> Any:
     """Return the text that an instance of a str subclass holds, or the name of an Enum's member.
 
@@ -114,7 +141,9 @@ def plain_text(value: Any) -> Any:
 
 def _to_array(labels: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
     """Convert the container; refuse missing values of frames, which the conversion would hide."""
-    if isinstance(labels, np.ndarray):
+    if type(labels) is np.ndarray:
+        return labels, ()
+    if isinstance(labels, np.ndarray):  # of a subclass
         return as_array(labels, name)
     labels = drop_index(labels)
     if any(instance_of(labels, "pandas", kind) for kind in ("Series", "DataFrame", "Index")):

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._util.delimited import is_number
+from .._util.memory import no_memory_for
 from ..errors import DataError, DtypeError
 from .arrays import as_contiguous, check_choice
-from .feature_frames import drop_index
-from .labels import encode_labels, is_text, plain_text, read_labels
+from .labels import encode_labels, is_text, name_columns, read_labels
 from .task import MAX_WHOLE, count_values, decide_rows_task, decide_task, find_short_span, promote
 from .texts import shorten
 
@@ -218,8 +218,13 @@ def read_target(labels: object, task: str = "auto") -> Target:
     if isinstance(labels, Target):
         return labels
     check_choice("task", task, ("auto", *TASKS))
-    if task == "auto":
-        return read_open(labels).decide()
+    try:
+        return read_open(labels).decide() if task == "auto" else _read_as(labels, task)
+    except MemoryError as error:
+        raise no_memory_for(labels, "labels", error) from error
+
+
+def _read_as(labels: object, task: str) -> Target:
     array, warnings = read_labels(labels)
     note = f"{task}, as asked"
     if is_text(array):
@@ -238,7 +243,7 @@ def read_target(labels: object, task: str = "auto") -> Target:
                 f"labels[{row}, {column}] is {values[row, column]:g}; multilabel needs 0 and 1 "
                 f"only, one column per label"
             )
-    columns = _name_columns(labels, values.shape[1]) or tuple(range(values.shape[1]))
+    columns = name_columns(labels, values.shape[1]) or tuple(range(values.shape[1]))
     return Target(task, note, values=values, columns=columns, warnings=warnings)
 
 
@@ -282,7 +287,12 @@ def read_block(
     if isinstance(labels, Target):
         return labels
     task = asked if held is None else held.task
-    return read_open(labels, counted) if task == "auto" else read_target(labels, task)
+    if task != "auto":
+        return read_target(labels, task)
+    try:
+        return read_open(labels, counted)
+    except MemoryError as error:
+        raise no_memory_for(labels, "labels", error) from error
 
 
 def read_open(labels: object, counted: NDArray[np.bool_] | None = None) -> Target:
@@ -293,7 +303,7 @@ def read_open(labels: object, counted: NDArray[np.bool_] | None = None) -> Targe
     array, warnings = read_labels(labels)
     if counted is not None and len(counted) == len(array) and counted.any():
         array = np.where(counted.reshape(-1, *[1] * (array.ndim - 1)), array, array[counted][:1])
-    columns, kind = _name_columns(labels, array.shape[1] if array.ndim == 2 else 1), _kind_of(array)
+    columns, kind = name_columns(labels, array.shape[1] if array.ndim == 2 else 1), _kind_of(array)
     if array.ndim == 2 and array.shape[1] > 1:
         if kind == "U":
             _check_one_class_per_row(array)
@@ -353,16 +363,6 @@ def _kind_of(array: NDArray[Any]) -> str:
 
 def _as_values(array: NDArray[Any]) -> NDArray[np.float64]:
     return as_contiguous(array.reshape(len(array), -1), np.float64)
-
-
-def _name_columns(labels: object, n_columns: int) -> tuple[int | str, ...] | None:
-    """Return the names of the columns of a data frame; None if there are none."""
-    if type(labels) is np.ndarray:
-        return None
-    labels = drop_index(labels)
-    named = getattr(labels, "column_names", getattr(labels, "columns", ()))  # Arrow's; others'
-    columns = tuple(str(plain_text(column)) for column in named)
-    return columns if len(columns) == n_columns else None
 
 
 def _class_ids(array: NDArray[Any]) -> NDArray[np.int64]:

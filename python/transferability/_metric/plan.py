@@ -103,7 +103,7 @@ def _why_not(
     """Return the reason why a metric does not apply, None if it does."""
     if task not in spec.tasks:
         if task == "unlabelled":
-            return "needs labels, and there are none"
+            return "needs labels, and there are none; give one label for each row"
         tasks = [known for known in spec.tasks if known != "unlabelled"]
         return f"is for {' and '.join(tasks)}, and this task is {task}"
     for need in spec.unmet(provided):

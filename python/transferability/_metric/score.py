@@ -197,7 +197,13 @@ class Score(float):
         return Score(value, **{**facts, **changes})
 
     def with_warning(self, text: str) -> Score:
-        """Return a copy with one more warning; `text` is a whole sentence."""
+        """Return a copy with one more warning.
+
+        Parameters
+        ----------
+        text : str
+            The warning, a whole sentence.
+        """
         return self.replace(warnings=(*self.warnings, text))
 
     def explain(self) -> str:
@@ -221,6 +227,13 @@ class Score(float):
 
 class Scores(dict[str, Score]):
     """Scores by metric name.
+
+    Parameters
+    ----------
+    scores : mapping of str to Score
+        The entries.
+    skipped : mapping of str to str
+        The attribute of this name.
 
     Attributes
     ----------

@@ -15,9 +15,16 @@ __all__ = ["RaceReport", "RaceRound"]
 
 @dataclass(frozen=True)
 class RaceRound:
-    """One round of a race: all `models` were scored on the same `n_samples` rows.
+    """One round of a race, in which all models are scored on the same rows.
 
-    `dropped` maps the models that left after it to the probability that they are among the top.
+    Attributes
+    ----------
+    n_samples : int
+        Number of these rows.
+    models : tuple of str
+        The models that were scored.
+    dropped : dict of str to float
+        The models that left after the round, with the probability that they are among the top.
     """
 
     __module__ = "transferability"

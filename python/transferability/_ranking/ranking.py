@@ -58,6 +58,9 @@ class Ranking(Tabular):
         Metrics of "all" that do not apply, with the reason.
     digest : str
         Hash of rows, labels, metrics and options. Rankings with equal digests can be added.
+    plan : ScoringPlan or None
+        The labels and settings by which :meth:`stability` and :meth:`shortlist` score resamples of
+        the rows; for internal use.
     race : RaceReport or None
         What happened in a race: rounds, dropped models, forward passes. Models that a race dropped
         stand below its finalists, those of later rounds first.
@@ -122,11 +125,23 @@ class Ranking(Tabular):
         return self.rows if self.race is None else self.finalists
 
     def replace(self, **changes: Any) -> Ranking:
-        """Return a copy with the given attributes changed; new rows are sorted and numbered."""
+        """Return a copy with the given attributes changed; new rows are sorted and numbered.
+
+        Parameters
+        ----------
+        **changes
+            Attributes and their new values.
+        """
         return dataclasses.replace(self, **changes)
 
     def top(self, k: int) -> Ranking:
-        """Return a ranking of the first `k` rows."""
+        """Return a ranking of the first `k` rows.
+
+        Parameters
+        ----------
+        k : int
+            Number of rows.
+        """
         if k < 1:
             raise DataError(f"top needs at least 1 row, got k={k}")
         return self.replace(rows=self.rows[:k])
@@ -469,14 +484,23 @@ class Ranking(Tabular):
         return cast("dict[str, Any]", json_ready({**facts, "rows": rows}))
 
     def to_json(self, indent: int | None = None) -> str:
-        """Return :meth:`to_dict` as JSON, on one line by default."""
+        """Return :meth:`to_dict` as JSON, on one line by default.
+
+        Parameters
+        ----------
+        indent : int, optional
+            Spaces of each level. Default: all on one line.
+        """
         return json.dumps(self.to_dict(), indent=indent)
 
     def to_csv(self, *, layers: bool = False) -> str:
         """Return the table as comma-separated values, in full precision.
 
-        With `layers`, a model of which several layers were scored has a line for each; the first
-        has the rank, and the others none.
+        Parameters
+        ----------
+        layers : bool, default=False
+            Whether a model of which several layers were scored has a line for each. The first has
+            the rank, and the others none.
         """
         return format_csv(columns(self.rows, self.metrics, layers))
 
@@ -514,11 +538,23 @@ class Ranking(Tabular):
         write_bytes(path, page.encode())
 
     def to_pandas(self, *, layers: bool = False) -> Any:
-        """Return the table as a pandas DataFrame; `layers` as in :meth:`to_csv`."""
+        """Return the table as a pandas DataFrame.
+
+        Parameters
+        ----------
+        layers : bool, default=False
+            As in :meth:`to_csv`.
+        """
         return self._frame("pandas", layers)
 
     def to_polars(self, *, layers: bool = False) -> Any:
-        """Return the table as a polars DataFrame; `layers` as in :meth:`to_csv`."""
+        """Return the table as a polars DataFrame.
+
+        Parameters
+        ----------
+        layers : bool, default=False
+            As in :meth:`to_csv`.
+        """
         return self._frame("polars", layers)
 
     def _frame(self, package: str, layers: bool) -> Any:

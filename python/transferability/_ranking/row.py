@@ -69,6 +69,9 @@ class Row:
     round, dropped : int, str or None
         For a race: the last round in which the model was scored, and the reason why it was
         dropped after it; 0 and None without a race.
+    inputs : callable or None
+        Reads the features again, for :meth:`Ranking.stability`; for internal use. It is not
+        pickled.
     """
 
     __module__ = "transferability"
@@ -87,7 +90,6 @@ class Row:
     costs: Mapping[str, float] = field(default_factory=dict)
     round: int = 0
     dropped: str | None = None
-    #: Reads the features again; not pickled.
     inputs: Callable[[], Inputs] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -108,7 +110,13 @@ class Row:
             raise AttributeError(f"this row has no {name!r}") from None
 
     def value(self, metric: str) -> float:
-        """Return a score as a plain float, NaN where the metric failed."""
+        """Return a score as a plain float, NaN where the metric failed.
+
+        Parameters
+        ----------
+        metric : str
+            Name of a metric.
+        """
         return float(self.scores.get(metric, math.nan))
 
     def _repr_html_(self) -> str:
@@ -121,7 +129,13 @@ class Row:
         return to_html(title, header, body, below, ())
 
     def to_dict(self, metrics: Iterable[str]) -> dict[str, Any]:
-        """Return the row as a dictionary, with the values of `metrics` and of the layers."""
+        """Return the row as a dictionary, with the values of `metrics` and of the layers.
+
+        Parameters
+        ----------
+        metrics : iterable of str
+            Names of metrics; NaN stands for one without a score.
+        """
         keys = ("rank", "name", "n_samples", "n_features", "seconds", "notes", "error")
         facts: dict[str, Any] = {key: getattr(self, key) for key in keys}
         facts["scores"] = {metric: self.value(metric) for metric in metrics}
@@ -139,7 +153,13 @@ class Row:
         return facts
 
     def replace(self, **changes: Any) -> Row:
-        """Return a copy with the given attributes changed."""
+        """Return a copy with the given attributes changed.
+
+        Parameters
+        ----------
+        **changes
+            Attributes and their new values.
+        """
         return dataclasses.replace(self, **changes)
 
 

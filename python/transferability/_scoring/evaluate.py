@@ -24,6 +24,8 @@ __all__ = ["Requests", "Settings", "accumulate", "evaluate", "loads"]
 
 #: Features in files up to this size, in bytes, are loaded, because an SVD may need them.
 _LOADED = 64 << 20
+#: Every decomposition of fewer features can be addressed: its order is below 20,000.
+_SMALL = 20_000**2
 _METHODS = ("auto", "tridiagonal", "svd")
 
 #: Kernel options by metric.
@@ -99,6 +101,8 @@ def accumulate(
     )
     rows = inputs.features if source == "stats" else inputs.source_probs
     if rows is not None:
+        if rows.size > _SMALL and not (prepared := PreparedRequests.of(requests)).in_python:
+            prepared.compiled.check_shape(*rows.shape)
         columns = inputs.columns if source == "stats" else None
         stats.push(rows, inputs.target, notes=inputs.notes, columns=columns)
     else:

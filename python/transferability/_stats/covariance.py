@@ -21,6 +21,7 @@ __all__ = [
     "ClassScatter",
     "CodingRateReduction",
     "check_not_empty",
+    "check_shape",
     "class_covariances",
     "class_scatter",
     "coding_rate",
@@ -262,6 +263,17 @@ def _warn_of_rounding(value: float, rounding: float) -> None:
                 f"scale the features down, or raise eps"
             ]
         )
+
+
+def check_shape(features: object, *, of_spectrum: bool = False) -> None:
+    """Raise if LAPACK cannot decompose features of this shape, before a row of them is read."""
+    shape = getattr(features, "shape", ())
+    if not (
+        isinstance(shape, tuple) and len(shape) == 2 and all(isinstance(n, int) for n in shape)
+    ):
+        return  # lists, and what reading them refuses
+    if shape[0] * shape[1] < 2**60:  # more than that is refused as such
+        _core.check_shape(*shape, of_spectrum)
 
 
 def check_not_empty(stats: _core.Stats) -> None:

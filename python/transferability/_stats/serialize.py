@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from .. import _core
 from .._inputs.columns import Names
 from .._inputs.target import TASKS, UNLABELLED, Target
+from .._util.memory import no_memory
 from ..errors import DataError, DtypeError
 from .moments import read_names
 
@@ -29,11 +30,19 @@ def to_bytes(inner: _core.Stats, facts: Facts) -> bytes:
     return _core.to_bytes(inner, json.dumps(to_json(facts)))
 
 
-def from_bytes(data: object) -> tuple[_core.Stats, Facts]:
-    """Read the result of :func:`to_bytes`, bit for bit; see ``Stats.from_bytes``."""
+def from_bytes(data: object, *, trusted: bool = False) -> tuple[_core.Stats, Facts]:
+    """Read the result of :func:`to_bytes`, bit for bit; see ``Stats.from_bytes``.
+
+    With `trusted`, sums that no rows can have are not looked for, which takes a factorisation.
+    It is for pickles alone: whoever can forge one can run code.
+    """
     if not isinstance(data, (bytes, bytearray, memoryview)):
         raise DtypeError(f"data must be bytes, not {type(data).__name__}")
-    inner, notes = _core.from_bytes(bytes(data))
+    try:
+        data = bytes(data)
+    except MemoryError as error:
+        raise no_memory("a copy of the bytes", memoryview(data).nbytes) from error
+    inner, notes = _core.from_bytes(data, trusted=trusted)
     try:
         return inner, _from_json(inner, json.loads(notes))
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:

@@ -38,6 +38,7 @@ from .._metric.registry import known_specs
 from .._metric.score import Score, collect, make_scores, unpack_outcome
 from .._metric.spec import Size
 from .._util.atomic_file import write_bytes
+from .._util.memory import no_memory
 from .._util.threads import resolve_threads
 from ..errors import DataError, DtypeError
 from . import covariance as covariances
@@ -244,7 +245,21 @@ class Stats:
         notes: Sequence[str] = (),
         columns: Names = None,
     ) -> None:
-        """Add a block of rows that has been validated; for internal use."""
+        """Add a block of rows that has been validated; for internal use.
+
+        Parameters
+        ----------
+        features : ndarray of shape (n_samples, n_features), float32 or float64
+            Features without NaN and infinity.
+        target : Target
+            The labels of these rows.
+        weights : ndarray of shape (n_samples,), int64, optional
+            How often each row counts. Default: once.
+        notes : sequence of str
+            Warnings about the rows, which scores repeat.
+        columns : tuple of str, optional
+            Names of the features.
+        """
         start = time.perf_counter()
         if target.n_samples != len(features):
             raise DataError(
@@ -293,6 +308,11 @@ class Stats:
     def merge(self, other: Stats) -> Stats:
         """Return the statistics of both sets of rows, as a new object; ``a + b`` is the same.
 
+        Parameters
+        ----------
+        other : Stats
+            Statistics of other rows.
+
         Raises
         ------
         DataError, DtypeError
@@ -333,6 +353,11 @@ class Stats:
 
         They are sorted by a digest of their content, and merged pairwise along a balanced tree.
 
+        Parameters
+        ----------
+        states : iterable of Stats
+            Statistics of different rows, in any order.
+
         Raises
         ------
         DataError, DtypeError
@@ -356,7 +381,10 @@ class Stats:
     def score(self, /, metrics: str | Sequence[str] = "logme", **options: Any) -> Any:
         """Compute one metric or several from one decomposition.
 
-        `metrics`, `options` and the result are as in :func:`transferability.score`.
+        Parameters
+        ----------
+        metrics, **options
+            As in :func:`transferability.score`, and so is the result.
 
         Raises
         ------
@@ -405,9 +433,17 @@ class Stats:
     ) -> dict[str, Score | Exception]:
         """Compute metrics with the kernel options of ``plan``; for internal use.
 
-        A metric that fails is returned as its exception. `inputs` has the same rows, for metrics
-        that read more than statistics. `method` "svd" decomposes the features of `inputs`. "auto"
-        does so for small features, if the statistics determine fewer than nine digits of a metric.
+        A metric that fails is returned as its exception.
+
+        Parameters
+        ----------
+        requests : mapping of str to dict
+            Options of the kernel by metric, from ``plan``.
+        method : {"tridiagonal", "svd", "auto"}, default="tridiagonal"
+            "svd" decomposes the features of `inputs`. "auto" does so for small features, if the
+            statistics determine fewer than nine digits of a metric.
+        inputs : Inputs, optional
+            The same rows, for metrics that read more than statistics.
         """
         target = self._target
         assert target is not None, "callers have pushed rows"
@@ -510,6 +546,11 @@ class Stats:
         As :func:`transferability.covariance.ledoit_wolf` and
         :func:`transferability.covariance.oas` of all rows.
 
+        Parameters
+        ----------
+        shrinkage, assume_centered
+            As in :meth:`covariance`, with Ledoit and Wolf's shrinkage by default.
+
         Raises
         ------
         DataError, DtypeError
@@ -563,9 +604,14 @@ class Stats:
     def class_covariances(self, *, per_class: bool = False) -> ClassCovariances:
         """Return the covariances within and between the classes.
 
-        As :func:`transferability.covariance.class_covariances`. `per_class` needs
-        ``class_scatters=True``. Statistics know `within` relative to the covariance only: a warning
-        says if classes are so far apart that few digits of it are left.
+        As :func:`transferability.covariance.class_covariances`. Statistics know `within` relative
+        to the covariance only: a warning says if classes are so far apart that few digits of it are
+        left.
+
+        Parameters
+        ----------
+        per_class : bool, default=False
+            Whether to return the covariance of each class too. It needs ``class_scatters=True``.
 
         Raises
         ------
@@ -595,6 +641,11 @@ class Stats:
 
         As :func:`transferability.covariance.coding_rate`.
 
+        Parameters
+        ----------
+        eps, convention
+            As in :func:`transferability.covariance.coding_rate`.
+
         Raises
         ------
         DataError, DtypeError
@@ -609,6 +660,11 @@ class Stats:
         """Return the coding rates of all rows and of each class; needs ``class_scatters=True``.
 
         As :func:`transferability.covariance.coding_rate_reduction`.
+
+        Parameters
+        ----------
+        eps, convention
+            As in :func:`transferability.covariance.coding_rate`.
 
         Raises
         ------
@@ -712,6 +768,11 @@ class Stats:
 
         No code in the bytes is executed, and the memory used is proportional to their length.
 
+        Parameters
+        ----------
+        data : bytes
+            The result of :meth:`to_bytes`.
+
         Raises
         ------
         DataError
@@ -719,7 +780,10 @@ class Stats:
         DtypeError
             If `data` is not bytes.
         """
-        inner, facts = from_bytes(data)
+        return cls._of_serialized(*from_bytes(data))
+
+    @classmethod
+    def _of_serialized(cls, inner: _core.Stats, facts: Facts) -> Stats:
         stats = cls(facts.asked)
         stats._inner = inner
         stats._target, stats._warnings, stats._seconds, stats._columns = facts[1:]
@@ -729,7 +793,12 @@ class Stats:
         """Write the statistics to a file by an atomic write.
 
         After an error or a crash the path holds either the complete earlier file or the complete
-        new file. The command line expects the suffix ``.stats``.
+        new file.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file. The command line expects the suffix ``.stats``.
 
         Raises
         ------
@@ -753,19 +822,32 @@ class Stats:
     def load(cls, path: str | os.PathLike[str]) -> Stats:
         """Read a file that :meth:`save` wrote, bit for bit.
 
+        Parameters
+        ----------
+        path : str or path-like
+            A file that :meth:`save` wrote.
+
         Raises
         ------
         DataError, OSError
             As :meth:`from_bytes`, or if the file cannot be read.
         """
-        data = Path(path).read_bytes()
+        try:
+            data = Path(path).read_bytes()
+        except MemoryError as error:
+            raise no_memory(f"the file {os.fspath(path)}", os.path.getsize(path)) from error
         try:
             return cls.from_bytes(data)
         except DataError as error:
             raise DataError(f"{os.fspath(path)}: {error}") from error
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self).from_bytes, (self.to_bytes(),)
+        return type(self)._unpickle, (self.to_bytes(),)
+
+    @classmethod
+    def _unpickle(cls, data: bytes) -> Stats:
+        """Read a pickle, with the trust that pickles have: whoever forges one can run code."""
+        return cls._of_serialized(*from_bytes(data, trusted=True))
 
     def _facts(self) -> Facts:
         return Facts(self._asked, self._target, self._warnings, self._seconds, self._columns)

@@ -228,7 +228,13 @@ class Stability(Tabular):
         )
 
     def format_rank(self, name: str, dash: str = "-") -> str:
-        """Return the rank interval of a model as text, such as "2-4", or "2" for a single rank."""
+        """Return the rank interval of a model as text, such as "2-4", or "2" for a single rank.
+
+        Parameters
+        ----------
+        name, dash : str
+            The model, and what stands between the bounds.
+        """
         low, high = self.ranks[self.names.index(name)]
         return f"{low}" if low == high else f"{low}{dash}{high}"
 
@@ -334,15 +340,8 @@ def _build(
     voting: Mapping[str, Any] | None = None,
 ) -> Stability:
     """Build the stability of models, best first, from the resamples of a metric's members."""
-    members = tuple(
-        {
-            "scores": own.scores,
-            "noise": own.noise,
-            "covariance": own.covariance,
-            "n_units": np.array(own.n_units),
-        }
-        for own in results
-    )
+    kept = ("scores", "noise", "covariance", "n_units")
+    members = tuple({name: np.asarray(getattr(own, name)) for name in kept} for own in results)
     drawn = draw_members(members, result.units.n_units, seed)
     draws = combine_members([posterior.draws for posterior in drawn], voting or {})
     first, pairwise = count_wins(draws)

@@ -6,12 +6,16 @@ import ctypes
 import functools
 import gc
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import Any
+
+from ..errors import OutOfMemoryError
 
 __all__ = [
     "free_memory",
     "is_out_of_memory",
+    "no_memory",
+    "no_memory_for",
     "peak_memory",
     "peak_memory_with_device",
     "return_unused_memory",
@@ -46,6 +50,27 @@ def is_out_of_memory(error: BaseException) -> bool:
     if torch is not None and isinstance(error, torch.cuda.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in _MESSAGES)
+
+
+def no_memory(what: str, n_bytes: int) -> OutOfMemoryError:
+    """Return the error for memory of this size that Python or NumPy could not allocate."""
+    return OutOfMemoryError(
+        f"{what} needs {n_bytes} bytes, which could not be reserved; use fewer rows or columns "
+        f"at a time"
+    )
+
+
+def no_memory_for(value: object, name: str, error: MemoryError) -> OutOfMemoryError:
+    """Return the error for an argument that could not be converted: `error`, if it has a name.
+
+    Numbers and references to text take 8 bytes each.
+    """
+    if isinstance(error, OutOfMemoryError):
+        return error
+    size = getattr(value, "size", None)
+    if not isinstance(size, int):  # a list; torch's size is a method
+        size = len(value) if isinstance(value, Sized) else 1
+    return no_memory(f"a copy of {name}", 8 * size)
 
 
 def free_memory() -> None:

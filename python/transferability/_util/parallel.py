@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import TypeVar
 
 from .._core import Stop
+from ..errors import TransferabilityWarning
 
 __all__ = ["map_in_threads", "threads_of_each"]
 
@@ -41,7 +44,8 @@ def map_in_threads(
     At most `n_threads` calls run at once. With one thread or one item they run in the calling
     thread, where Ctrl-C reaches the native code. Otherwise an exception, such as Ctrl-C, sets
     `stop`, which interrupts native code in the other threads that watches it, and cancels waiting
-    calls. `on_done` is called in the calling thread with (calls done, item) after each call.
+    calls. `on_done` is called in the calling thread with (calls done, item) after each call. Where
+    the system lets fewer threads start, a warning says so, and these make all calls.
     """
     items = list(items)
     report = on_done or (lambda n_done, item: None)
@@ -52,15 +56,50 @@ def map_in_threads(
             results.append(function(item))
             report(len(results), item)
         return results
+    calls: dict[Future[R], T] = {Future(): item for item in items}
+    waiting = deque(calls.items())
+
+    def make_calls() -> None:
+        while waiting:
+            try:
+                future, item = waiting.popleft()
+            except IndexError:  # another thread was faster
+                return
+            try:
+                future.set_result(function(item))
+            except BaseException as error:
+                waiting.clear()
+                future.set_exception(error)
+
     pool = ThreadPoolExecutor(n_workers, "transferability")
     try:
-        running = {pool.submit(function, item): item for item in items}
-        for n_done, future in enumerate(as_completed(running), start=1):
+        if _start(pool, make_calls, n_workers) == 0:
+            make_calls()
+        for n_done, future in enumerate(as_completed(calls), start=1):
             future.result()
-            report(n_done, running[future])
-        return [future.result() for future in running]
+            report(n_done, calls[future])
+        return [future.result() for future in calls]
     except BaseException:
+        waiting.clear()
         stop.set()
         raise
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown()
+
+
+def _start(pool: ThreadPoolExecutor, work: Callable[[], None], n_threads: int) -> int:
+    """Run `work` in threads, in as many as the system lets start; return their number."""
+    for n_started in range(n_threads):
+        try:
+            pool.submit(work)
+        except RuntimeError:  # a limit of threads or of address space
+            found = max(n_started, 1)
+            warnings.warn(
+                f"the system let this process start {found} of {n_threads} threads (a limit of "
+                f"threads or of address space); results are the same, slower; pass "
+                f"n_threads={found} to say so",
+                TransferabilityWarning,
+                stacklevel=3,
+            )
+            return n_started
+    return n_threads

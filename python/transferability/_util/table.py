@@ -140,9 +140,12 @@ class Tabular:
     def to_text(self, width: int | None = None) -> str:
         """Return the table as text, as it prints.
 
-        With a `width` in characters, such as that of a terminal, a wider table is split into
-        several, which repeat the names; long names stand above their numbers, and longer sentences
-        are wrapped.
+        Parameters
+        ----------
+        width : int, optional
+            Characters of a line, such as those of a terminal. A wider table is split into several,
+            which repeat the names; long names stand above their numbers, and longer sentences are
+            wrapped. Default: no limit.
         """
         return self._table().to_text(width)
 

@@ -213,6 +213,7 @@ def _correlate(name: str, pairs: tuple[Array, Array, Any], ranks: bool = False) 
         x, y = compute_dense_ranks(x), compute_dense_ranks(y)
     else:
         x, y = _within_range(x), _within_range(y)
+        x, y = x - x[0], y - y[0]  # exact for close values, whose mean would take their digits
     return float(getattr(stats, name)(x, y).statistic)
 
 

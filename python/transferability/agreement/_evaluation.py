@@ -152,23 +152,45 @@ class Evaluation(Tabular):
         raise AttributeError(f"Evaluation has no {name!r}; it measures {', '.join(MEASURES)}")
 
     def rel_at(self, k: int) -> float:
-        """Return Rel@k: the best truth among the first `k` models relative to the best of all."""
+        """Return Rel@k: the best truth among the first `k` models relative to the best of all.
+
+        Parameters
+        ----------
+        k : int
+            From 1 to the number of models.
+        """
         return agreement.rel_at_k(self._first_scores, self.truth, k, nan="last")
 
     def recall_at(self, k: int) -> float:
-        """Return recall@k: the share of the first `k` models that are among the truly best `k`."""
+        """Return recall@k: the share of the first `k` models that are among the truly best `k`.
+
+        Parameters
+        ----------
+        k : int
+            From 1 to the number of models.
+        """
         return agreement.recall_at_k(self._first_scores, self.truth, k, nan="last")
 
     def ci(self, name: str = "weighted_tau", level: float = 0.95) -> tuple[float, float]:
         """Return the bootstrap percentile interval of a measure, such as "spearman" or "regret".
 
-        `level` is in (0, 1). The interval is (NaN, NaN) where the measure is defined for fewer than
-        half of the resamples.
+        It is (NaN, NaN) where the measure is defined for fewer than half of the resamples.
+
+        Parameters
+        ----------
+        name, level : str, float
+            A measure, such as "spearman" or "regret", and the coverage, in (0, 1).
         """
         return _compute_interval(self._resample(name), level)
 
     def leave_one_out(self, name: str = "weighted_tau") -> dict[str, float]:
-        """Return a measure with each model left out in turn, which shows influential models."""
+        """Return a measure with each model left out in turn, which shows influential models.
+
+        Parameters
+        ----------
+        name : str, default="weighted_tau"
+            As in :meth:`ci`.
+        """
         return {
             model: self._compute_measure(name, np.arange(len(self.models)) != i)
             for i, model in enumerate(self.models)
@@ -177,7 +199,15 @@ class Evaluation(Tabular):
     def compare(
         self, first: str, second: str, name: str = "weighted_tau", level: float = 0.95
     ) -> Comparison:
-        """Compare two metrics by a measure, on the same bootstrap resamples of the models."""
+        """Compare two metrics by a measure, on the same bootstrap resamples of the models.
+
+        Parameters
+        ----------
+        first, second : str
+            Two metrics of the evaluation.
+        name, level : str, float
+            As in :meth:`ci`.
+        """
         one, other = self[first], self[second]
         low, high = _compute_interval(one._resample(name) - other._resample(name), level)
         difference: float = getattr(one, name) - getattr(other, name)
@@ -187,6 +217,11 @@ class Evaluation(Tabular):
         """Return the evaluation as plain Python, ready for JSON: NaN is None.
 
         Intervals and leave-one-out values are of weighted tau.
+
+        Parameters
+        ----------
+        level : float, default=0.95
+            Coverage of the intervals, in (0, 1).
         """
         by_metric = {}
         for metric in self.metrics:

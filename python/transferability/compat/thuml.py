@@ -125,11 +125,22 @@ class LogME:
         It decomposes the D x D product of the features (slow for large D, but correct for N < D),
         stops at a relative change of 1e-2, and adds 1e-5 to the residual and to the norm inside the
         evidence too. Class ids are 1-D here.
+
+        Parameters
+        ----------
+        f, y
+            As in :meth:`fit`, with 1-D class ids.
         """
         return self._fit_icml(f, y)
 
     def predict(self, f: ArrayLike) -> NDArray[np.float64] | NDArray[np.intp]:
-        """Return class ids of shape (n_samples,), or targets of shape (n_samples, n_targets)."""
+        """Return class ids of shape (n_samples,), or targets of shape (n_samples, n_targets).
+
+        Parameters
+        ----------
+        f : array-like of shape (n_samples, n_features)
+            Features.
+        """
         if not self.fitted or not len(self.ms):
             raise NotFittedError("not fitted; call fit(f, y) first")
         features, coef = read_numbers(f, "f", (2,)), np.asarray(self.ms)

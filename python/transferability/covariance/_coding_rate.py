@@ -5,7 +5,7 @@ from __future__ import annotations
 from .._inputs.arrays import as_features
 from .._inputs.rows import check_rows
 from .._inputs.types import ArrayLike
-from .._stats.covariance import CodingRateReduction
+from .._stats.covariance import CodingRateReduction, check_shape
 from .._stats.stats import Stats
 from ._classes import read_classes
 
@@ -65,6 +65,7 @@ def coding_rate(
     >>> round(coding_rate(np.eye(4), convention="mcr2"), 4)  # ln 5 / 2 for each of 4 directions
     3.2189
     """
+    check_shape(features)
     stats = Stats("unlabelled", n_threads=n_threads).update(features)
     return stats.coding_rate(eps, convention=convention)
 
@@ -109,6 +110,7 @@ def coding_rate_reduction(
     """
     check_rows(None, features=features, labels=labels)
     array, notes = as_features(features)
+    check_shape(array)
     target = read_classes(len(array), labels)
     stats = Stats("classification", n_threads=n_threads, class_scatters=True)
     stats.push(array, target, notes=notes)

@@ -50,6 +50,11 @@ class Quality:
 
         This is more conservative than an interval of the difference, but valid for any correlation
         between the errors of the two curves.
+
+        Parameters
+        ----------
+        first, second : str
+            Names of data sets.
         """
         (a, b), (c, d) = self.intervals[first], self.intervals[second]
         return b < c or d < a

@@ -54,6 +54,13 @@ class Curve:
 
         ``limit`` defaults to None, because a metric with values in [0, 1] need not be an accuracy.
         Forecasts then have no bounds unless ``limit`` or ``bounds`` is given.
+
+        Parameters
+        ----------
+        metric : str
+            A metric of the curve.
+        form, **options
+            As in :func:`transferability.forecast.fit`, but for ``limit``.
         """
         if metric not in self.values:
             raise DataError(f"there is no {metric!r}; this curve has {', '.join(self.values)}")

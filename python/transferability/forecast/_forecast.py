@@ -131,6 +131,11 @@ class Forecast:
 
         It is the smallest fitted size if the value is reached there already, and ``inf`` if the
         forecast does not reach it within 1e9 times the largest size. Warns as :meth:`predict`.
+
+        Parameters
+        ----------
+        value : float
+            Value to reach.
         """
         size = self._solve_size(value, self._predict_values)
         if size < math.inf:
@@ -141,6 +146,11 @@ class Forecast:
         """Return the sizes at which the better and the worse end of :meth:`interval` reach a value.
 
         They lie around :meth:`size_for`; the second is often ``inf``.
+
+        Parameters
+        ----------
+        value, level : float
+            Value to reach, and the coverage of the interval.
         """
         better = 1 if self.direction == "increasing" else 0
         return (
@@ -280,7 +290,13 @@ class Forecast:
         return [dict(zip(found, row, strict=True)) for row in zip(*columns, strict=True)]
 
     def describe(self, sizes: ArrayLike | None = None, level: float = 0.9) -> str:
-        """Return the law used, forecasts as of :meth:`at`, and its held-out error, as text."""
+        """Return the law used, forecasts as of :meth:`at`, and its held-out error, as text.
+
+        Parameters
+        ----------
+        sizes, level
+            As in :meth:`at`.
+        """
         unit = "of the distance to the limit" if self._law.relative else "of the range"
         towards = "" if self.limit is None else f" towards {self.limit:g}"
         if self.limit is not None and not self._law.relative:

@@ -122,6 +122,11 @@ class RFML:
 
         It is ``inf`` above the bounds. If accuracy falls with more observations it is ``inf`` too,
         with a warning.
+
+        Parameters
+        ----------
+        accuracy : float
+            Accuracy to reach.
         """
         accuracy = read_number("accuracy", accuracy)
         if self._is_beyond(accuracy):
@@ -142,6 +147,13 @@ class RFML:
         The coefficients of the path's lines are drawn 4,000 times from Student distributions around
         the fits. A draw in which accuracy falls with more observations counts as infinite.
         Both ends are ``inf`` above the bounds.
+
+        Parameters
+        ----------
+        accuracy : float
+            Accuracy to reach.
+        level : float, default=0.9
+            Coverage of the interval, in (0, 1).
         """
         level, accuracy = read_level(level), read_number("accuracy", accuracy)
         if self._is_beyond(accuracy):

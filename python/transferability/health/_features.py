@@ -9,6 +9,7 @@ from .._inputs.arrays import as_features
 from .._inputs.inputs import RowSource
 from .._inputs.labels import read_labels
 from .._inputs.target import Target, read_target
+from .._stats.covariance import check_shape
 from .._stats.stats import Stats
 from ..errors import DataError
 from ..io._shards import FeatureSource
@@ -24,6 +25,7 @@ def read_stats(features: object, n_threads: int | None = None) -> Stats:
     if isinstance(features, FeatureSource):
         return stats_of(features, task="unlabelled", n_threads=n_threads)
     loaded = features.load() if isinstance(features, RowSource) else features
+    check_shape(loaded, of_spectrum=True)
     return Stats("unlabelled", n_threads=n_threads).update(loaded)
 
 
@@ -49,6 +51,7 @@ def read_sampled(features: object, samples: object, n_threads: int | None = None
         return stats_of(features, target, n_threads=n_threads)
     rows.check_rows(None, features=features, samples=samples)
     array, notes = as_features(features.load() if isinstance(features, RowSource) else features)
+    check_shape(array, of_spectrum=True)
     _check_length(target, len(array))
     stats = Stats("classification", n_threads=n_threads)
     stats.push(array, target, notes=notes)

@@ -60,6 +60,8 @@ class IpcTable:
         self._map = pyarrow.memory_map(str(path))
         with close_on_error(self._map):
             self.schema, _ = self._open(None)
+            if not len(self.schema):
+                raise DataError(f"{path} has no columns")
             # Count rows by a column without lists if possible: lists may be large and compressed.
             small = [i for i, field in enumerate(self.schema) if list_size(field.type) is None]
             self.n_rows = sum(batch.num_rows for batch in self._open([*small, 0][:1])[1])

@@ -34,7 +34,7 @@ class NpyReader(Reader):
     ) -> None:
         self._where, self._file, self._archive = where, file, archive
         with close_on_error(self):
-            shape, self._fortran, dtype = _read_header(file)
+            shape, self._fortran, dtype = _read_header(where, file, n_bytes)
             refuse_objects(dtype, where)
             self._offset = file.tell()
             needed = math.prod(shape) * dtype.itemsize
@@ -89,14 +89,23 @@ class NpyReader(Reader):
         return block
 
 
-def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _read_header(
+    where: object, file: IO[bytes], n_bytes: int
+) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = np.lib.format.read_magic(file)
-    read = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }.get(version)
+    read, width = {
+        (1, 0): (np.lib.format.read_array_header_1_0, 2),
+        (2, 0): (np.lib.format.read_array_header_2_0, 4),
+    }.get(version, (None, 0))
     if read is None:
         raise DataError(f"npy format {version} holds structured data, not numbers")
+    start = file.tell()
+    length, rest = int.from_bytes(file.read(width), "little"), max(0, n_bytes - start - width)
+    if length > rest:
+        raise DataError(
+            f"{where} declares a header of {length} bytes but holds {rest}: damaged or truncated"
+        )
+    file.seek(start)
     return read(file)
 
 

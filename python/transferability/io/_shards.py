@@ -106,7 +106,13 @@ class Shard:
         return block if self.order is None else block[:, list(self.order)]
 
     def features(self, n_rows: int | None = None) -> Iterator[NDArray[Any]]:
-        """Read the features, block by block."""
+        """Read the features, block by block.
+
+        Parameters
+        ----------
+        n_rows : int, optional
+            Rows of a block. Default: a few megabytes.
+        """
         done = 0
         with name_errors(self.path), self._open() as reader:
             if reader.shape != (self.n_samples, self.n_features):
@@ -120,7 +126,15 @@ class Shard:
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """The rows ``start:stop`` of a shard."""
+    """The rows ``start:stop`` of a shard.
+
+    Attributes
+    ----------
+    shard : Shard
+        The shard.
+    start, stop : int
+        The first of its rows, and the one after the last.
+    """
 
     shard: Shard
     start: int
@@ -223,8 +237,12 @@ class FeatureSource(RowSource):
     def check_order(self, beside: str = "") -> None:
         """Raise if the names of the shards contradict the order of an array for all rows.
 
-        As in :func:`open_features`: the numbers in the names must be in natural order. `beside`
-        names an array other than the labels.
+        As in :func:`open_features`: the numbers in the names must be in natural order.
+
+        Parameters
+        ----------
+        beside : str
+            What the array is called in errors. Default: the labels.
         """
         what = f"{beside} are" if beside else "the labels are"
         check_order([shard.file for shard in self.shards], what, may_be_pairs=not beside)

@@ -85,7 +85,8 @@ def logme(
     ------
     DataError
         Wrong shapes, NaN or infinity (with row and column), missing labels, labels of an ambiguous
-        task, constant targets with an intercept, targets that are all zero.
+        task, constant targets with an intercept, targets that are all zero, features whose largest
+        magnitude is not from 1e-110 to 1e110.
     DtypeError
         Object, string or complex features, sparse or masked arrays.
 

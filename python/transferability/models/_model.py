@@ -80,13 +80,24 @@ class Model:
         """Preprocess one or more raw items of `kind` to a batch on the CPU.
 
         A batch is a Tensor or a mapping of str to Tensor; for user functions, any object.
+
+        Parameters
+        ----------
+        raw : sequence
+            Items of `kind`.
         """
         if len(raw) == 0:
             raise DataError("a batch has no items; give at least one")
         return self.inputs(raw)
 
     def run(self, batch: Any) -> Any:
-        """Run the forward pass on a batch, so that hooks receive the outputs of layers."""
+        """Run the forward pass on a batch, so that hooks receive the outputs of layers.
+
+        Parameters
+        ----------
+        batch : Tensor, mapping or object
+            A batch of :meth:`collate`.
+        """
         raise DataError(f"{self.spec} is no torch module; ask it for features(batch, layers)")
 
     def moved(self, batch: Any) -> Any:
@@ -94,24 +105,46 @@ class Model:
 
         The module gets a mapping as keyword arguments, a tuple as positional arguments, and
         anything else as its only argument.
+
+        Parameters
+        ----------
+        batch : Tensor, mapping or object
+            A batch of :meth:`collate`.
         """
         return batch
 
     def features(self, batch: Any, layers: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Compute the unpooled outputs of layers, for a model that is not a torch module.
 
-        `batch` is from :meth:`collate`; `layers` are names from `layers`, or others that the
-        source knows; raise DataError for any other. The arrays by layer have shape
-        (n_samples, ...).
+        The arrays by layer have shape (n_samples, ...).
+
+        Parameters
+        ----------
+        batch : object
+            A batch of :meth:`collate`.
+        layers : sequence of str
+            Names from `layers`, or others that the source knows. Any other raises DataError.
         """
         raise DataError(f"{self.spec} is a torch module; take its features with hooks")
 
     def attention_mask(self, batch: Any) -> Any:
-        """Return 1 for tokens and 0 for padding, (n_samples, length); None without tokens."""
+        """Return 1 for tokens and 0 for padding, (n_samples, length); None without tokens.
+
+        Parameters
+        ----------
+        batch : Tensor, mapping or object
+            A batch of :meth:`collate`.
+        """
         return batch.get("attention_mask") if isinstance(batch, Mapping) else None
 
     def word_ids(self, batch: Any) -> list[list[int | None]] | None:
-        """Return the index of each token's word, None for special tokens; None without words."""
+        """Return the index of each token's word, None for special tokens; None without words.
+
+        Parameters
+        ----------
+        batch : Tensor, mapping or object
+            A batch of :meth:`collate`.
+        """
         words: list[list[int | None]] | None = getattr(batch, "word_of_token", None)
         encodings = getattr(batch, "encodings", None)
         if words is None and encodings:  # a batch of the user's own preprocessing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
@@ -22,11 +23,11 @@ from ._problems import Problem, encode
 from ._sessions import Sessions
 from ._settings import Settings
 from ._spool import Spool
-from ._telemetry import Telemetry
+from ._telemetry import LOG, Telemetry
 
 __all__ = ["Application"]
 
-_SMALL_BODY, _CHUNK = 1 << 16, 1 << 18  # bytes
+_SMALL_BODY, _CHUNK, _LARGE_ANSWER = 1 << 16, 1 << 18, 1 << 16  # bytes
 
 
 class Application:
@@ -74,7 +75,11 @@ class Application:
     @asynccontextmanager
     async def _run(self, app: Any) -> AsyncIterator[None]:
         """Keep workers and expire sessions while the server runs."""
-        await self.pool.open()
+        try:
+            await self.pool.open()
+        except Exception as error:  # the worker has said more
+            LOG.error("no worker starts", extra={"error": type(error).__name__})
+            raise
         sweeper = asyncio.create_task(self._sweep())
         try:
             yield
@@ -95,7 +100,13 @@ class Application:
             await self._spool.receive(request, body)
             call = {"do": "score", "body": str(body), **query}
             async with Client.of(request) as client:
-                return _json(await self.pool.run(call, client))
+                return self._computed(await self.pool.run(call, client))
+
+    def _computed(self, result: bytes) -> Response:
+        """Return what a worker has computed, which is JSON already."""
+        if len(result) > _LARGE_ANSWER:
+            self.asgi.check_unread(len(result))
+        return Response(result, media_type="application/json")
 
     async def _list_metrics(
         self, request: Request, operation: Operation, query: dict[str, Any]
@@ -148,7 +159,7 @@ class Application:
                 self._sessions.change(identity, client) as session,
             ):
                 holds = await self.pool.run({**call, **session.arguments()}, client)
-                self._sessions.commit(session, output, holds)
+                self._sessions.commit(session, output, json.loads(holds))
                 return _json(self._sessions.describe(session))
 
     async def _score_session(
@@ -161,7 +172,7 @@ class Application:
             self._sessions.read(request.path_params["id"]) as session,
         ):
             call = {"do": "score_session", **query, **session.arguments()}
-            return _json(await self.pool.run(call, client))
+            return self._computed(await self.pool.run(call, client))
 
     async def _state(
         self, request: Request, operation: Operation, query: dict[str, Any]

@@ -16,7 +16,7 @@ from typing import Any
 from .._inputs.arrow import list_size, read_cells, stack_chunks
 from .._scoring.limits import Limits
 from .._util.optional import need
-from ..errors import DataError, LimitError, MissingDependencyError, TransferabilityError
+from ..errors import DataError, DtypeError, LimitError, MissingDependencyError, TransferabilityError
 from ..io._arrow import IpcTable
 from ..io._formats import array_names, open_array
 from ..io._numpy import NpyReader
@@ -90,7 +90,7 @@ def _as_body_errors(path: Path) -> Iterator[None]:
     """Raise what the readers say of a damaged file as BodyError, with "body" as its name."""
     try:
         yield
-    except (LimitError, _NameError, MissingDependencyError, MemoryError):
+    except (LimitError, _UnusableError, MissingDependencyError, MemoryError):
         raise
     except TransferabilityError as error:
         text = str(error).replace(str(path), "body")
@@ -100,8 +100,8 @@ def _as_body_errors(path: Path) -> Iterator[None]:
         raise BodyError(f"body cannot be read: {reason}") from error
 
 
-class _NameError(DataError):
-    """A body has an array with an unknown name."""
+class _UnusableError(DataError):
+    """A body is as its media type says, and has an array with a name or shape that has no use."""
 
 
 def _check_names(names: list[str], known: tuple[str, ...]) -> None:
@@ -109,7 +109,7 @@ def _check_names(names: list[str], known: tuple[str, ...]) -> None:
         raise LimitError(f"the body has {len(names):,} arrays, and may have {_MOST_ARRAYS}")
     for name in names:
         if name not in known and not (name.startswith(_VIEWS) and "label_embeddings" in known):
-            raise _NameError(
+            raise _UnusableError(
                 f"unknown array {name[:100]!r} in the body; the arrays of this request are "
                 f"{', '.join(known)}"
             )
@@ -180,6 +180,8 @@ def _read_container(path: Path, known: tuple[str, ...], limits: ArrayLimits) -> 
     _check_names(names, known)
     for name in names:
         with open_array(path, name) as reader:
+            if not reader.shape:
+                raise _UnusableError(f"{name} in the body is a single number; give an array")
             limits.check_shape(name, reader)
     arrays = {}
     for name in names:
@@ -212,9 +214,15 @@ def _read_arrow(path: Path, known: tuple[str, ...], limits: ArrayLimits) -> dict
 
 
 def _read_column(column: Any, name: str) -> Any:
-    if list_size(column.type) is None:
-        return read_cells(column)
-    return stack_chunks(column, f"column {name!r} of the body")
+    where = f"column {name!r} of the body"
+    try:
+        if list_size(column.type) is None:
+            return read_cells(column)
+        return stack_chunks(column, where)
+    except DataError as error:  # null, or of different lengths
+        raise _UnusableError(str(error)) from error
+    except NotImplementedError:
+        raise DtypeError(f"{where} holds {column.type}; give numbers or strings") from None
 
 
 _READERS: Mapping[str, Callable[[Path, tuple[str, ...], ArrayLimits], dict[str, Any]]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import re
 import time
@@ -14,8 +15,8 @@ from starlette.responses import Response
 
 from ._client import Disconnected
 from ._operations import OPERATIONS
-from ._problems import PROBLEM_TYPE, STATUSES, Problem, encode, stopping
-from ._settings import LOOPBACK_NAMES, Settings
+from ._problems import PROBLEM_TYPE, STATUSES, Problem, busy, encode, stopping
+from ._settings import LOOPBACK_NAMES, MOST_UNREAD, Settings
 from ._spool import discard_body
 from ._telemetry import LOG, Telemetry
 
@@ -27,6 +28,8 @@ Send = Callable[[Message], Awaitable[None]]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _OPEN_PATHS = frozenset(operation.path for operation in OPERATIONS if operation.is_open)
+#: Problems with what is received, of which no more is read.
+_ENDS = (400, 408)
 _GONE = 499  # in the log: the client has closed the connection
 
 
@@ -44,7 +47,7 @@ class Front:
         self._most_connections = settings.max_connections
         self.connections: Collection[Any] = ()
         self.draining = False
-        self.active = 0
+        self._working: set[asyncio.Task[Any] | None] = set()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer a request, or pass on the start and the end of the server."""
@@ -58,7 +61,9 @@ class Front:
         )
         scope["app"] = self  # the router raises 404 and 405 instead of answering in its own way
         is_work = scope["path"] not in _OPEN_PATHS
-        self.active += is_work
+        task = asyncio.current_task()
+        if is_work:
+            self._working.add(task)
         try:
             try:
                 _check_framing(headers)
@@ -71,13 +76,35 @@ class Front:
                 await exchange.report(_as_problem(error), scope)
         except Disconnected:
             exchange.status = _GONE
+        except asyncio.CancelledError:  # the time to finish requests is over
+            has_begun = exchange.status
+            await exchange.report(stopping(), scope, reads_rest=False)
+            if has_begun:
+                raise
         except Exception:
             LOG.exception("error", extra={"request_id": exchange.id})
             detail = "an error of the service; please report it with its line of the log"
             await exchange.report(Problem(500, "InternalError", detail), scope)
         finally:
-            self.active -= is_work
+            self._working.discard(task)
             self._log(scope, exchange, time.perf_counter() - start)
+
+    @property
+    def active(self) -> int:
+        """Number of requests that are not answered yet, beside those that are always allowed."""
+        return len(self._working)
+
+    def give_up(self) -> None:
+        """Answer all active requests that the service is stopping, and end them."""
+        for task in self._working:
+            if task is not None:
+                task.cancel()
+
+    def check_unread(self, n_bytes: int) -> None:
+        """Raise Problem 429 if this would be too much to keep until clients have read it."""
+        unread = sum(each.transport.get_write_buffer_size() for each in self.connections)
+        if unread + n_bytes > MOST_UNREAD:
+            raise busy(f"answers that their clients have not read take {unread:,} bytes")
 
     def _check(self, headers: dict[str, bytes]) -> None:
         """Raise Problem if a request may not be answered: no token, a foreign host, or the end."""
@@ -103,12 +130,12 @@ class Front:
         if self.draining:
             raise stopping()
 
-    def refuse_malformed(self) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    def refuse_malformed(self, reason: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
         """Log a request that is no HTTP; return headers and body of status 400."""
         exchange = _Exchange(uuid.uuid4().hex)
         exchange.status, exchange.error = 400, "RequestError"
         self._log({}, exchange, 0.0)
-        body = encode(_malformed("it cannot be parsed").to_dict(exchange.id))
+        body = encode(_malformed(reason).to_dict(exchange.id))
         headers = [
             (b"content-type", PROBLEM_TYPE.encode()),
             (b"content-length", str(len(body)).encode()),
@@ -164,13 +191,13 @@ class _Exchange:
             message["headers"] = [*message.get("headers", ()), *self.headers]
         await self._send(message)
 
-    async def report(self, problem: Problem, scope: Message) -> None:
+    async def report(self, problem: Problem, scope: Message, reads_rest: bool = True) -> None:
         """Answer with a problem document, unless an answer has begun."""
         self.error = problem.error
         if self.status:
             return
         headers = dict(problem.headers)
-        if not self._is_read and "Connection" not in headers:
+        if not self._is_read and reads_rest and problem.status not in _ENDS:
             waits = self._expects and not self.received  # it sends a body when it is asked to
             if waits or not await discard_body(self.receive):
                 headers["Connection"] = "close"

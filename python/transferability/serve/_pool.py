@@ -21,6 +21,8 @@ from ._settings import MOST_ANSWER, TOKEN_VARIABLE, Settings
 __all__ = ["Pool"]
 
 _START_SECONDS = 60.0
+#: What stands before a result, and after it, in the line of a worker.
+_BEFORE, _AFTER = b'{"result":', b"}\n"
 _LOG = logging.getLogger("transferability.serve")
 
 
@@ -48,10 +50,10 @@ class _Worker:
         try:
             known = {**asdict(settings), "token": None}
             hello = await asyncio.wait_for(worker.ask(known), _START_SECONDS)
+            worker.metrics = json.loads(hello)["metrics"]
         except BaseException:
             worker.kill()
             raise
-        worker.metrics = hello["metrics"]
         return worker
 
     @property
@@ -64,8 +66,8 @@ class _Worker:
         stdout = self._process.stdout
         return self._process.returncode is not None or stdout is None or stdout.at_eof()
 
-    async def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Send a request and return the answer; raise EOFError if the process ends before."""
+    async def ask(self, request: dict[str, Any]) -> bytes:
+        """Send a request and return the line of the answer; raise EOFError if the process ends."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None, "it is a pipe"
         assert stdout is not None, "it is a pipe"
@@ -77,8 +79,7 @@ class _Worker:
             raise EOFError(str(error)) from error
         if not line.endswith(b"\n"):
             raise EOFError("the worker ended")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        return line
 
     def kill(self) -> None:
         """End the process at once.
@@ -152,8 +153,8 @@ class Pool:
         ahead = self._seconds * (len(self._waiting) + 1) / self._settings.workers
         return busy(reason, max(1, min(60, round(ahead))))
 
-    async def run(self, request: dict[str, Any], client: Client) -> dict[str, Any]:
-        """Compute a request in a worker and return its result.
+    async def run(self, request: dict[str, Any], client: Client) -> bytes:
+        """Compute a request in a worker and return its result, as JSON.
 
         A request that waits is given up with its client; one that a worker has begun is finished.
 
@@ -168,7 +169,7 @@ class Pool:
         worker = await self._take(client)
         start, keeps = time.monotonic(), False
         try:
-            answer = await asyncio.wait_for(worker.ask(request), self._settings.max_seconds)
+            line = await asyncio.wait_for(worker.ask(request), self._settings.max_seconds)
             keeps = True
         except asyncio.TimeoutError:
             raise Problem(
@@ -186,14 +187,12 @@ class Pool:
                 self._give_back(worker)
             else:
                 worker.kill()  # dead, too slow, or not listened to; _watch starts another one
-        if "problem" in answer:
-            told = answer["problem"]
-            if "trace" in told:
-                _LOG.error("error in a worker", extra={"trace": told.pop("trace")})
-            headers = {"Retry-After": "1"} if told["status"] == 503 else None
-            raise Problem(**told, headers=headers)
-        result: dict[str, Any] = answer["result"]
-        return result
+        if line.startswith(_BEFORE):
+            return line[len(_BEFORE) : -len(_AFTER)]
+        told = json.loads(line)["problem"]
+        if "trace" in told:
+            _LOG.error("error in a worker", extra={"trace": told.pop("trace")})
+        raise Problem(**told, headers={"Retry-After": "1"} if told["status"] == 503 else None)
 
     async def _take(self, client: Client) -> _Worker:
         """Return an idle worker, after those who asked before."""
@@ -233,14 +232,16 @@ class Pool:
         self._all.discard(worker)
         with suppress(ValueError):
             self._idle.remove(worker)
+        if self._closed:
+            return
+        self.lost += 1
+        _LOG.warning("a worker has ended", extra={"pid": worker.pid, "exit": status})
         delay = 0.1
         while not self._closed:
-            self.lost += 1
-            _LOG.warning("a worker has ended", extra={"pid": worker.pid, "exit": status})
             try:
                 await self._start()
                 return
-            except (OSError, EOFError, asyncio.TimeoutError) as error:
+            except Exception as error:  # whatever it is, another try may end otherwise
                 _LOG.error("no worker starts", extra={"error": type(error).__name__})
                 await asyncio.sleep(delay)
                 delay = min(30.0, 2 * delay)

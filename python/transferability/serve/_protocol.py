@@ -16,10 +16,36 @@ from ._telemetry import LOG
 
 __all__ = ["Protocol", "fit_connections"]
 
+_MOST_HEAD = 1 << 16  # bytes of the head of a request, or of a line between chunks
 #: Connections beyond `max_connections` whose requests are told so; others are closed at once.
 _REFUSED = 64
+#: Parsing a chunk takes 30 µs, in which the service does nothing else. So a body may have so many
+#: chunks beside one for each so many bytes.
+_FREE_CHUNKS, _LEAST_CHUNK = 1000, 128
 #: Open files beside those of connections, bodies and workers: libraries, the folder, the log.
 _OTHER_FILES = 64
+
+
+class _Parser(h11.Connection):
+    """A parser that refuses bodies in very many tiny chunks, which would keep it busy alone."""
+
+    _missing = 0  # bytes that the last chunks are too short
+    refused = "it cannot be parsed"
+
+    def next_event(self) -> Any:
+        """Return the next event; raise RemoteProtocolError for too many chunks."""
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self._missing = 0
+        elif isinstance(event, h11.Data):
+            needed = _LEAST_CHUNK if event.chunk_start else 0
+            self._missing = max(0, self._missing + needed - len(event.data))
+            if self._missing > _FREE_CHUNKS * _LEAST_CHUNK:
+                self.refused = (
+                    f"its body has chunks of fewer than {_LEAST_CHUNK} bytes; send larger ones"
+                )
+                raise h11.RemoteProtocolError(self.refused)
+        return event
 
 
 class Protocol(H11Protocol):
@@ -39,6 +65,10 @@ class Protocol(H11Protocol):
     def of(settings: Settings, front: Front) -> type[Protocol]:
         """Return the class of the connections of a service."""
         return type("_Protocol", (Protocol,), {"_settings": settings, "_front": front})
+
+    def __init__(self, config: Any, *rest: Any, **more: Any) -> None:
+        super().__init__(config, *rest, **more)
+        self.conn = _Parser(h11.SERVER, _MOST_HEAD)
 
     def connection_made(self, transport: Any) -> None:
         """Start to watch the connection, or close it if there are far too many."""
@@ -77,7 +107,7 @@ class Protocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP by a problem document, if no answer has begun."""
-        headers, body = self._front.refuse_malformed()
+        headers, body = self._front.refuse_malformed(self.conn.refused)
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             for event in (
                 h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),

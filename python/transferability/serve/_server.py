@@ -31,6 +31,7 @@ class _Server(uvicorn.Server):
         self._application, self._settings = app, settings
         self._loop: asyncio.AbstractEventLoop | None = None
         self._drain: asyncio.Task[None] | None = None
+        self._hurries = False
 
     async def startup(self, sockets: Any = None) -> None:
         """Start the workers, then listen."""
@@ -43,11 +44,14 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Stop: at once if that was asked for already, or before the service has started."""
         front = self._application.asgi
-        if front.draining or not self.started or self._loop is None:
-            self.should_exit, self.force_exit = True, front.draining
-            return
-        front.draining = True
-        self._loop.call_soon_threadsafe(self._start_drain)
+        if not self.started or self._loop is None:
+            self.should_exit = True
+        elif front.draining:
+            self.force_exit = self._hurries or self.should_exit  # it does not end
+            self._hurries = True
+        else:
+            front.draining = True
+            self._loop.call_soon_threadsafe(self._start_drain)
 
     def _start_drain(self) -> None:
         self._drain = asyncio.get_running_loop().create_task(self._finish())
@@ -57,11 +61,12 @@ class _Server(uvicorn.Server):
         front = self._application.asgi
         LOG.info("stopping", extra={"active": front.active})
         end = time.monotonic() + self._settings.drain_seconds
-        while front.active and time.monotonic() < end:
+        while front.active and time.monotonic() < end and not self._hurries:
             await asyncio.sleep(_TICK)
         if front.active:
             LOG.warning("requests are given up", extra={"active": front.active})
-            await self._application.pool.close()  # they are answered: their worker has ended
+            front.give_up()
+            await self._application.pool.close()
         self.should_exit = True
 
 
@@ -91,7 +96,7 @@ def serve(settings: Settings) -> None:
         try:
             asyncio.run(server.serve([listener]))
         finally:
-            app.pool.kill()  # a second signal has left them
+            app.pool.kill()  # a third signal has left them
     LOG.info("stopped")
 
 

@@ -12,6 +12,7 @@ from ..errors import DataError
 __all__ = [
     "LOOPBACK_NAMES",
     "MOST_ANSWER",
+    "MOST_UNREAD",
     "TOKEN_VARIABLE",
     "Settings",
     "check_address",
@@ -23,6 +24,8 @@ TOKEN_VARIABLE = "TRANSFERABILITY_SERVE_TOKEN"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 #: Bytes of the answer of a computation.
 MOST_ANSWER = 16 << 20
+#: Bytes of all answers that their clients have not read yet.
+MOST_UNREAD = 16 * MOST_ANSWER
 _LEAST_TOKEN = 16  # characters
 
 

@@ -28,7 +28,7 @@ from .._scoring.engine import Engine
 from .._stats.stats import Stats
 from ..errors import DataError, LimitError
 from ._bodies import ArrayLimits, read_arrays
-from ._problems import StorageError, describe_error
+from ._problems import StorageError, describe_error, encode
 from ._settings import MOST_ANSWER, Settings
 from ._words import reword
 
@@ -129,9 +129,11 @@ class Worker:
         """Check the limits of statistics, write them, and describe them."""
         limits = self._settings
         classes = len(stats.classes or ())
+        targets = 0 if stats.described is None else len(stats.described.columns or ())
         for name, found, most in (
             ("features", stats.n_features, "max_features"),
             ("classes", classes, "max_classes"),
+            ("columns of targets", targets, "max_classes"),
             ("bytes", stats.nbytes, "session_bytes"),
         ):
             if found > getattr(limits, most):
@@ -185,7 +187,7 @@ def answer(worker: Worker, request: dict[str, Any]) -> str:
     """Return the result of a request, or what its Problem says, as a line of JSON."""
     call: Callable[..., dict[str, Any]] = getattr(worker, request.pop("do"))
     try:
-        line = json.dumps({"result": call(**request)}, allow_nan=False)
+        line = encode({"result": call(**request)}).decode()
         if len(line) > MOST_ANSWER:
             raise LimitError(
                 f"the answer has {len(line):,} bytes, and may have {MOST_ANSWER:,}; leave out "

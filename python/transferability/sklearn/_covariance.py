@@ -89,7 +89,15 @@ class EmpiricalCovariance(theirs.EmpiricalCovariance):  # type: ignore[misc]
         self.n_threads = n_threads
 
     def fit(self: Self, X: Any, y: Any = None) -> Self:
-        """Compute the covariance of the rows of X, after removing all earlier rows."""
+        """Compute the covariance of the rows of X, after removing all earlier rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features.
+        y : ignored
+            For scikit-learn's conventions.
+        """
         self._check_parameters()
         self._set_stats(self._statistics(X, reset=True))
         self._compute()
@@ -99,6 +107,13 @@ class EmpiricalCovariance(theirs.EmpiricalCovariance):  # type: ignore[misc]
         """Add the rows of X to those of earlier calls; one row is enough.
 
         Any split of the rows gives the result of :meth:`fit`, up to rounding.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features.
+        y : ignored
+            For scikit-learn's conventions.
         """
         self._check_parameters()
         if self.__sklearn_is_fitted__():
@@ -113,7 +128,15 @@ class EmpiricalCovariance(theirs.EmpiricalCovariance):  # type: ignore[misc]
         return self.precision_ if self.store_precision else _invert(self.covariance_)
 
     def score(self, X_test: Any, y: Any = None) -> float:
-        """Compute the mean log-likelihood of the rows of X_test under the fitted Gaussian."""
+        """Compute the mean log-likelihood of the rows of X_test under the fitted Gaussian.
+
+        Parameters
+        ----------
+        X_test : array-like of shape (n_samples, n_features)
+            Features.
+        y : ignored
+            For scikit-learn's conventions.
+        """
         check_is_fitted(self)
         test = self._statistics(X_test, reset=False)
         offset = test.mean() - self.location_
@@ -123,7 +146,13 @@ class EmpiricalCovariance(theirs.EmpiricalCovariance):  # type: ignore[misc]
         return float(theirs.log_likelihood(about, self.get_precision()))
 
     def mahalanobis(self, X: Any) -> NDArray[np.float64]:
-        """Compute the squared Mahalanobis distance of each row of X from the mean."""
+        """Compute the squared Mahalanobis distance of each row of X from the mean.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features.
+        """
         check_is_fitted(self)
         array = validate_data(self, X, reset=False)
         precision, distances = self.get_precision(), np.empty(len(array))

@@ -96,7 +96,15 @@ class LogMEClassifier(ClassifierMixin, _LogMEEstimator):  # type: ignore[misc]
     """
 
     def fit(self, X: Any, y: Any) -> LogMEClassifier:
-        """Fit the weights of maximum evidence to features X and classes y."""
+        """Fit the weights of maximum evidence to features X and classes y.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features.
+        y : array-like of shape (n_samples,)
+            Classes: integers, strings or booleans.
+        """
         X, y = validate_data(self, X, _plain_classes(y), ensure_min_samples=2)
         check_classification_targets(y)
         self.classes_, ids = np.unique(y, return_inverse=True)
@@ -106,12 +114,24 @@ class LogMEClassifier(ClassifierMixin, _LogMEEstimator):  # type: ignore[misc]
         return self
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """Return the linear output of each class; for two classes, the second minus the first."""
+        """Return the linear output of each class; for two classes, the second minus the first.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features.
+        """
         outputs = self._outputs(X)
         return outputs[:, 1] - outputs[:, 0] if len(self.classes_) == 2 else outputs
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Return the class with the largest output."""
+        """Return the class with the largest output.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features.
+        """
         best = self._outputs(X).argmax(axis=1)
         return self.classes_[best]  # type: ignore[no-any-return]
 
@@ -149,7 +169,15 @@ class LogMERegressor(MultiOutputMixin, RegressorMixin, _LogMEEstimator):  # type
     """
 
     def fit(self, X: Any, y: Any) -> LogMERegressor:
-        """Fit the weights of maximum evidence to features X and targets y."""
+        """Fit the weights of maximum evidence to features X and targets y.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Targets.
+        """
         shape = getattr(y, "shape", ())
         if isinstance(shape, tuple) and len(shape) > 2:
             raise DataError(
@@ -165,6 +193,12 @@ class LogMERegressor(MultiOutputMixin, RegressorMixin, _LogMEEstimator):  # type
         return self
 
     def predict(self, X: Any) -> NDArray[np.float64]:
-        """Return the linear output of each target."""
+        """Return the linear output of each target.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features.
+        """
         outputs = self._outputs(X)
         return outputs[:, 0] if np.ndim(self.coef_) == 1 else outputs

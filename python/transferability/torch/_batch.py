@@ -147,8 +147,12 @@ class Batch:
                 f"layer {layer!r} gives {tuple(x.shape)}; rows of words need word_ids, and "
                 f"features of tokens, (N, T, D)"
             )
+        if x.ndim < 3 and self._options.positions is not None:
+            self._refuse_pixels(x, layer, "choose others, or layers='all'")
         if x.ndim > 2 and pool in ("none", "nhwc_none"):
             if x.ndim == 3:
+                advice = "choose layers with maps, or reshape the tokens in a loop of your own"
+                self._refuse_pixels(x, layer, advice)
                 tokens = partial(select_tokens, self._labels, mask, tuple(x.shape[:2]))
                 self._masks.append(mask)  # alive, so that the identity of each is its own
                 selection = self._select(("tokens", x.shape[1], id(mask)), tokens)
@@ -160,6 +164,14 @@ class Batch:
         if rows.untyped_storage().data_ptr() == x.untyped_storage().data_ptr():
             rows = rows.clone()  # a later layer may overwrite x, and a view keeps all of x alive
         return LayerBatch(rows, self._sample_labels, self._groups)
+
+    def _refuse_pixels(self, x: Tensor, layer: str, advice: str) -> None:
+        """Raise DataError if labels are of pixels; the features `x` are no maps of positions."""
+        if self._labels is not None and len(self._labels) and np.ndim(self._labels[0]) == 2:
+            raise DataError(
+                f"layer {layer!r} gives {tuple(x.shape)}, and labels of pixels need maps "
+                f"(N, C, h, w); {advice}"
+            )
 
     def levels(self, name: str, batch: LayerBatch, n_levels: int) -> Levels:
         """Return the ids of the bags of rows of a layer; raise DataError if there are none."""

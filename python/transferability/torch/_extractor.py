@@ -179,7 +179,13 @@ class Extractor:
         groups: Any = None,
         bags: Any = None,
     ) -> None:
-        """Add the features of the caller's last forward pass; parameters as for `update`."""
+        """Add the features of the caller's last forward pass; parameters as for `update`.
+
+        Parameters
+        ----------
+        labels, attention_mask, word_ids, groups, bags
+            As in :meth:`update`.
+        """
         capture, batch = self._begin_batch(labels, attention_mask, word_ids, groups, None, bags)
         try:
             found = capture.outputs()

@@ -146,11 +146,24 @@ class TransferabilityMetric(_Metric):
 
         Broadcast the shift of one process to all others before they construct their metrics, for
         example with ``torch.distributed.broadcast``. Metrics with different shifts do not merge.
+
+        Parameters
+        ----------
+        features : Tensor of shape (B, num_features)
+            Features of one batch, or its targets (B, num_outputs).
         """
         return features.detach().double().mean(dim=0)
 
     def update(self, features: Tensor, target: Tensor) -> None:
-        """Add a batch: features (B, num_features), classes (B,) or targets (B, num_outputs)."""
+        """Add a batch.
+
+        Parameters
+        ----------
+        features : Tensor of shape (B, num_features)
+            Features.
+        target : Tensor of shape (B,) or (B, num_outputs)
+            Classes, or targets.
+        """
         device = self.sum.device
         x, y = _check_batch(features, target, self.num_features, self.task, self.width, device)
         self.least = torch.minimum(self.least, x.amin(dim=0))
@@ -168,7 +181,13 @@ class TransferabilityMetric(_Metric):
             add_targets(sums, x, y - self.target_shift)
 
     def set_dtype(self, dst_type: Any) -> Any:
-        """Raise DtypeError for another dtype than float64, which the sums need."""
+        """Raise DtypeError for another dtype than float64, which the sums need.
+
+        Parameters
+        ----------
+        dst_type : torch.dtype
+            Only ``torch.float64``.
+        """
         if dst_type is not torch.float64:
             raise DtypeError(f"the state of this metric is float64 and stays so, not {dst_type}")
         return self
@@ -213,6 +232,11 @@ class TransferabilityMetric(_Metric):
 
         The score is NaN, with a warning, if the batch alone has none, for example with a single
         class. The batch is added in any case.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            As in :meth:`update`.
         """
         self._in_forward = True
         try:

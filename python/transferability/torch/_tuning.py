@@ -214,7 +214,13 @@ class BTuning(nn.Module):
         return (ours - wanted.to(ours)).square().mean()
 
     def penalty(self, student_features: Tensor, inputs: Any = None, **given: Any) -> Tensor:
-        """Return ``tradeoff * regulariser``, to be added to the loss."""
+        """Return ``tradeoff * regulariser``, to be added to the loss.
+
+        Parameters
+        ----------
+        student_features, inputs, **given
+            As in :meth:`forward`.
+        """
         return self.tradeoff * self(student_features, inputs, **given)
 
     def extra_repr(self) -> str:

@@ -141,7 +141,13 @@ class TeacherEnsemble:
         return cls(heads, order[: _validate_k(k, len(order))], temperature, targets)
 
     def head(self, name: str) -> Head:
-        """Return the head of a teacher or student; raise DataError if there is none."""
+        """Return the head of a teacher or student; raise DataError if there is none.
+
+        Parameters
+        ----------
+        name : str
+            Name of a teacher or student.
+        """
         if name not in self.heads:
             raise DataError(
                 f"LogME was not fitted to {name!r}, so it has no head here; there are "
@@ -188,7 +194,13 @@ class TeacherEnsemble:
         return total
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the ensemble to one .npz file, without pickle, by an atomic write."""
+        """Write the ensemble to one .npz file, without pickle, by an atomic write.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file, with the suffix ``.npz``.
+        """
         facts = {"teachers": self.names, "temperature": self.temperature, "targets": self.targets}
         facts["columns"] = [head.columns for head in self.heads.values()]
         text = json.dumps({"format": _FORMAT, "models": list(self.heads), **facts})
@@ -202,7 +214,13 @@ class TeacherEnsemble:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> TeacherEnsemble:
-        """Read a saved file; raise DataError if it is missing, damaged or of another format."""
+        """Read a saved file; raise DataError if it is missing, damaged or of another format.
+
+        Parameters
+        ----------
+        path : str or path-like
+            A file that :meth:`save` wrote.
+        """
         try:
             data = Path(path).read_bytes()
         except FileNotFoundError:

@@ -86,7 +86,13 @@ class Head:
 
     @classmethod
     def of(cls, estimator: Any) -> Head:
-        """Read the head of a fitted LogMEClassifier or LogMERegressor."""
+        """Read the head of a fitted LogMEClassifier or LogMERegressor.
+
+        Parameters
+        ----------
+        estimator : LogMEClassifier or LogMERegressor
+            A fitted estimator.
+        """
         try:
             coef = np.atleast_2d(estimator.coef_)
             offset = np.broadcast_to(estimator.intercept_, len(coef))

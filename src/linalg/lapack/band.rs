@@ -129,8 +129,7 @@ fn multiply(
 ) -> Result<()> {
     y.fill(0.0);
     let u = panel.scaled.as_chunks().0;
-    let mut parts: Vec<&mut [f64]> = y.chunks_mut(PRODUCTS * B).collect();
-    context.for_each_mut(&mut parts, |part, y| {
+    context.for_each_chunk(y, PRODUCTS * B, |part, y| {
         symmetric_product_add((a, stride), u, y.as_chunks_mut().0, part * PRODUCTS);
         Ok(())
     })

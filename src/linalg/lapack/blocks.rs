@@ -6,7 +6,10 @@ use cblas_sys::{CBLAS_LAYOUT::CblasColMajor, CBLAS_TRANSPOSE};
 
 use crate::error::Result;
 
+use super::super::memory::zeros;
 use super::{checked, int};
+
+const WORKSPACE: &str = "the workspace of a factorisation";
 
 /// A block (rows, columns) of a column-major matrix, whose columns are `stride` numbers apart.
 #[derive(Clone, Copy)]
@@ -70,8 +73,8 @@ pub(super) fn factorise(
 ) -> Result<()> {
     let k = rows.min(columns);
     assert!(holds(block.len(), stride, (rows, columns)) && t.len() == columns * columns);
-    let mut tau = vec![0.0; k.max(1)];
-    let mut work = vec![0.0; 32 * columns.max(1)];
+    let mut tau = zeros::<f64>(k.max(1), WORKSPACE)?;
+    let mut work = zeros::<f64>(32 * columns.max(1), WORKSPACE)?;
     let (m, n, lda, mut info) = (int(rows), int(columns), int(stride), 0);
     // SAFETY: the block is rows × columns with leading dimension `stride`, as asserted; tau holds k
     // numbers, the workspace 32 · columns.

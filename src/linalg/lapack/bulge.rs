@@ -20,7 +20,7 @@ use multiversion::multiversion;
 use crate::error::{Error, Result};
 use crate::threads::Context;
 
-use super::super::memory::zeros;
+use super::super::memory::{Gather, zeros};
 use super::lanes::{add_scaled, dot, is_fused, opaque};
 
 /// Sweeps that follow each other closely, on one thread: a block stays in its cache meanwhile.
@@ -75,13 +75,15 @@ impl<const B: usize> Band<B> {
             matrix: matrix.as_mut_ptr(),
             order: n,
             next: AtomicUsize::new(0),
-            done: (0..n_groups).map(|_| AtomicUsize::new(0)).collect(),
+            done: (0..n_groups)
+                .map(|_| AtomicUsize::new(0))
+                .gathered("the sweeps of a reduction")?,
             stopped: AtomicBool::new(false),
         };
         context.map(THREADS.min(n_groups), |_| chase.run(context))?;
-        let diagonal = (0..n).map(|i| self.values[Self::at(i, i)]).collect();
-        let below = (1..n).map(|i| self.values[Self::at(i, i - 1)]).collect();
-        Ok((diagonal, below))
+        let diagonal = (0..n).map(|i| self.values[Self::at(i, i)]);
+        let below = (1..n).map(|i| self.values[Self::at(i, i - 1)]);
+        Ok((diagonal.gathered("a tridiagonal form")?, below.gathered("a tridiagonal form")?))
     }
 }
 

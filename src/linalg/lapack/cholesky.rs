@@ -36,8 +36,7 @@ pub(crate) fn solve_positive(
         return Ok(false);
     }
     let width = (CALL / (order * order)).max(1);
-    let mut parts: Vec<&mut [f64]> = vectors.chunks_mut(width.saturating_mul(order)).collect();
-    context.for_each_mut(&mut parts, |_, part| {
+    context.for_each_chunk(vectors, width.saturating_mul(order), |_, part| {
         let (n, count, mut info) = (int(order), int(part.len() / order), 0);
         // SAFETY: the matrix is order × order and the part holds order × count numbers, column-major.
         unsafe {
@@ -129,8 +128,7 @@ pub(super) fn subtract_products(
     (next, rest): (usize, &mut [f64]),
     context: &Context<'_>,
 ) -> Result<()> {
-    let mut parts: Vec<&mut [f64]> = rest.chunks_mut(WIDTH * order).collect();
-    context.for_each_mut(&mut parts, |i, part| {
+    context.for_each_chunk(rest, WIDTH * order, |i, part| {
         let at = next + i * WIDTH;
         let from = Block { values: &columns[at..], stride: order };
         let sizes = (order - at, part.len() / order, width);
@@ -191,8 +189,7 @@ impl Cholesky {
     ) -> Result<()> {
         const MOST: usize = 64;
         let width = (CALL / (self.order * self.order).max(1)).clamp(1, MOST);
-        let mut parts: Vec<&mut [f64]> = vectors.chunks_mut(width * self.order.max(1)).collect();
-        context.for_each_mut(&mut parts, |_, part| {
+        context.for_each_chunk(vectors, width * self.order.max(1), |_, part| {
             solve_triangular(c"N", &self.lower, (self.order, self.order), part)
         })
     }

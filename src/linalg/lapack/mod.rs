@@ -1,7 +1,6 @@
 //! The LAPACK routines this crate calls, each behind a safe function with checked sizes.
 //!
-//! ndarray-linalg where its driver is the right one (thin SVD); `lapack-sys` where it is not: its
-//! `eigh` is `?syev`, five times slower than the tridiagonal reduction alone. The reduction of large
+//! `lapack-sys` directly: workspaces are our own, so that a refusal of memory is an error. The reduction of large
 //! matrices in two stages is our own: LAPACK has no routine for the vectors of its second stage.
 #![allow(unsafe_code)]
 
@@ -21,7 +20,7 @@ mod two_stage;
 use crate::error::{Error, Result};
 
 pub(crate) use cholesky::{Cholesky, solve_positive};
-pub(crate) use orthogonal::{row_coordinates, singular_values, thin_svd};
+pub(crate) use orthogonal::{check_svd_order, row_coordinates, singular_values, thin_svd};
 pub(crate) use pivoted::{PivotedCholesky, scale_to_unit_diagonal};
 pub(crate) use tridiagonal::TridiagonalForm;
 

@@ -14,6 +14,7 @@ use crate::threads::Context;
 
 use super::super::memory::zeros;
 use super::blocks::{Block, product_add};
+use super::tridiagonal::FORM;
 use super::{checked, int};
 
 /// The order from which on panels are taken one by one; the rest of lower order is reduced by one call.
@@ -56,9 +57,9 @@ fn panel_width(m: usize) -> usize {
 /// diagonal.
 pub(super) fn reduce(matrix: &mut [f64], order: usize, context: &Context<'_>) -> Result<OneStage> {
     assert_eq!(matrix.len(), order * order);
-    let mut diagonal = vec![0.0; order];
-    let mut off_diagonal = vec![0.0; order.saturating_sub(1).max(1)];
-    let mut tau = off_diagonal.clone();
+    let beside = order.saturating_sub(1).max(1);
+    let mut diagonal = zeros::<f64>(order, FORM)?;
+    let (mut off_diagonal, mut tau) = (zeros::<f64>(beside, FORM)?, zeros::<f64>(beside, FORM)?);
     let mut w = Vec::new();
     let mut start = 0;
     while order - start >= LARGE {
@@ -129,8 +130,7 @@ fn subtract(
     context: &Context<'_>,
 ) -> Result<()> {
     let (m, next) = (order - start, start + width);
-    let mut parts: Vec<&mut [f64]> = rest.chunks_mut(UPDATED * order).collect();
-    context.for_each_mut(&mut parts, |i, part| {
+    context.for_each_chunk(rest, UPDATED * order, |i, part| {
         let at = next + i * UPDATED;
         let v = (CblasNoTrans, Block { values: &panel[at..], stride: order });
         let w = (CblasNoTrans, Block { values: &w[at - start..], stride: m });

@@ -1,15 +1,19 @@
 //! Orthonormal bases: thin SVD, and coordinates of rows by QR.
 #![allow(unsafe_code)]
 
-use ndarray::{Array1, Array2};
-use ndarray_linalg::{JobSvd, SVDDC};
+use std::ffi::CStr;
+
+use ndarray::{Array1, Array2, ShapeBuilder};
 
 use crate::error::{Error, Result};
 use crate::threads::Context;
 
-use super::super::memory::{reserved, zeros};
+use super::super::memory::{copied_matrix, filled, zeros};
 use super::blocks::{Block, factorise, reflect};
 use super::{check_order, checked, int};
+
+const VECTORS: &str = "a singular value decomposition";
+const WORKSPACE: &str = "the workspace of a singular value decomposition";
 
 /// The number of rows from which on their coordinates are found in blocks.
 const LARGE: usize = 1024;
@@ -18,42 +22,115 @@ const LARGE: usize = 1024;
 ///
 /// `?gesdd` asks for 4k² + 7k doubles, and counts them in 32 bits.
 pub(crate) fn thin_svd(a: Array2<f64>) -> Result<(Array2<f64>, Array1<f64>, Array2<f64>)> {
-    let order = a.nrows().min(a.ncols());
-    if order == 0 {
-        let (m, n) = a.dim();
-        return Ok((Array2::zeros((m, 0)), Array1::zeros(0), Array2::zeros((0, n))));
+    let (m, n) = a.dim();
+    let k = m.min(n);
+    let shaped = |shape: (usize, usize), is_rows: bool, values: Vec<f64>| {
+        Array2::from_shape_vec(shape.set_f(!is_rows), values).map_err(|_| Error::NoData)
+    };
+    if k == 0 {
+        return Ok((
+            shaped((m, 0), true, vec![])?,
+            Array1::from(vec![]),
+            shaped((0, n), true, vec![])?,
+        ));
     }
     check_svd(&a)?;
-    // ndarray-linalg aborts where it cannot allocate U, Vᵀ and the workspace, so try it first.
-    let numbers = (a.nrows() + a.ncols()) * order + 5 * order * order;
-    drop(reserved::<f64>(numbers, "a singular value decomposition")?);
-    let failed = |info| Error::Lapack { routine: "dgesdd", info, order };
-    let (u, s, vt) = a.svddc(JobSvd::Some).map_err(|_| failed(1))?;
-    match (u, vt) {
-        (Some(u), Some(vt)) => Ok((u, s, vt)),
-        _ => Err(failed(-1)),
-    }
+    let a = contiguous(a)?;
+    let is_rows = a.is_standard_layout();
+    let mut decomposed = Decomposed::new(a, c"S")?;
+    let (left, right) =
+        (std::mem::take(&mut decomposed.left), std::mem::take(&mut decomposed.right));
+    // In rows, a is its own transpose: V diag(s) Uᵀ.
+    let (u, vt) = if is_rows { (right, left) } else { (left, right) };
+    let (u, vt) = (shaped((m, k), is_rows, u)?, shaped((k, n), is_rows, vt)?);
+    Ok((u, Array1::from(decomposed.values), vt))
 }
 
 /// The singular values of a, min(m, n) of them, descending.
 pub(crate) fn singular_values(a: Array2<f64>) -> Result<Vec<f64>> {
-    let order = a.nrows().min(a.ncols());
-    if order == 0 {
+    if a.is_empty() {
         return Ok(Vec::new());
     }
     check_svd(&a)?;
-    drop(reserved::<f64>(a.len() + 8 * order, "singular values")?);
-    let failed = |_| Error::Lapack { routine: "dgesdd", info: 1, order };
-    Ok(a.svddc(JobSvd::None).map_err(failed)?.1.to_vec())
+    Ok(Decomposed::new(contiguous(a)?, c"N")?.values)
+}
+
+/// The matrix itself where it is contiguous by row or by column, or a copy by row.
+fn contiguous(a: Array2<f64>) -> Result<Array2<f64>> {
+    if a.is_standard_layout() || a.t().is_standard_layout() {
+        return Ok(a);
+    }
+    copied_matrix(a.view(), VECTORS)
+}
+
+/// What `?gesdd` makes of a matrix that it reads column by column.
+struct Decomposed {
+    /// U, (rows, k) column by column; empty unless asked for.
+    left: Vec<f64>,
+    values: Vec<f64>,
+    /// Vᵀ, (k, columns) column by column; empty unless asked for.
+    right: Vec<f64>,
+}
+
+impl Decomposed {
+    /// Decompose a matrix, or its transpose where that is column by column in memory. `job` is "S" for
+    /// singular vectors and "N" without.
+    fn new(a: Array2<f64>, job: &CStr) -> Result<Self> {
+        let (rows, columns) = if a.is_standard_layout() { (a.ncols(), a.nrows()) } else { a.dim() };
+        let k = rows.min(columns);
+        let with = if job == c"S" { k } else { 0 };
+        let (mut a, offset) = a.into_raw_vec_and_offset();
+        assert!(a.len() == rows * columns && offset.unwrap_or(0) == 0);
+        let mut all = Self {
+            left: zeros(rows * with, VECTORS)?,
+            values: zeros(k, VECTORS)?,
+            right: zeros(with * columns, VECTORS)?,
+        };
+        let mut integers = filled(0, 8 * k, WORKSPACE)?;
+        let (m, n, ldvt, mut info) =
+            (int(rows), int(columns), int(if with > 0 { k } else { columns }), 0);
+        let mut call = |work: &mut [f64], lwork: i32| {
+            // SAFETY: a is m × n, column by column; U, s and Vᵀ have the sizes above, the workspace of
+            // integers 8k. The other has the size that the first call asked for, in which no matrix
+            // is touched.
+            unsafe {
+                lapack_sys::dgesdd_(
+                    job.as_ptr(),
+                    &raw const m,
+                    &raw const n,
+                    a.as_mut_ptr(),
+                    &raw const m,
+                    all.values.as_mut_ptr(),
+                    all.left.as_mut_ptr(),
+                    &raw const m,
+                    all.right.as_mut_ptr(),
+                    &raw const ldvt,
+                    work.as_mut_ptr(),
+                    &raw const lwork,
+                    integers.as_mut_ptr(),
+                    &raw mut info,
+                );
+            }
+            checked("dgesdd", info, k)
+        };
+        let mut wanted = [0.0];
+        call(&mut wanted, -1)?;
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a size below 2^31
+        let len = (wanted[0] as usize).max(1);
+        call(&mut zeros::<f64>(len, WORKSPACE)?, int(len))?;
+        Ok(all)
+    }
+}
+
+/// Refuse an order of which `?gesdd` cannot count its workspace.
+pub(crate) fn check_svd_order(order: usize) -> Result<()> {
+    const LIMIT: usize = 23_000;
+    if order <= LIMIT { Ok(()) } else { Err(Error::TooLarge { order, limit: LIMIT }) }
 }
 
 /// Refuses sizes that `?gesdd` cannot address.
 fn check_svd(a: &Array2<f64>) -> Result<()> {
-    const LIMIT: usize = 23_000;
-    let order = a.nrows().min(a.ncols());
-    if order > LIMIT {
-        return Err(Error::TooLarge { order, limit: LIMIT });
-    }
+    check_svd_order(a.nrows().min(a.ncols()))?;
     if a.nrows().max(a.ncols()) > i32::MAX.unsigned_abs() as usize {
         return Err(Error::Unaddressable { n_rows: a.nrows(), n_cols: a.ncols() });
     }
@@ -73,8 +150,7 @@ fn factorise_blocks(columns: &mut [f64], n: usize, context: &Context<'_>) -> Res
         let t = &mut t[..width * width];
         factorise(&mut block[start..], n, (n - start, width), t)?;
         let (v, t) = (Block { values: &block[start..], stride: n }, &*t);
-        let mut parts: Vec<&mut [f64]> = rest.chunks_mut(APPLIED * n).collect();
-        context.for_each_mut(&mut parts, |_, part| {
+        context.for_each_chunk(rest, APPLIED * n, |_, part| {
             let n_columns = part.len() / n;
             let mut work = zeros::<f64>(n_columns * width, "the workspace of a factorisation")?;
             let sizes = (n - start, n_columns, width);

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::threads::Context;
 
 use super::super::blas::scale;
-use super::super::memory::{Gather, zeros};
+use super::super::memory::{Gather, filled, zeros};
 use super::blocks::{Block, product_add};
 use super::cholesky::{LARGE, solve_triangular, subtract_products};
 use super::{check_order, int};
@@ -74,7 +74,7 @@ impl PivotedCholesky {
 /// L, and the rank.
 fn factor_pivoted(matrix: &mut [f64], order: usize, tolerance: f64) -> Result<(Vec<usize>, usize)> {
     assert_eq!(matrix.len(), order * order);
-    let mut places = vec![0; order];
+    let mut places = filled(0, order, "the pivots of a factorisation")?;
     let mut work = zeros::<f64>(2 * order, "the workspace of a factorisation")?;
     let (n, mut rank, mut info) = (int(order), 0, 0);
     // SAFETY: matrix is order × order, places holds order and work 2 · order numbers.
@@ -95,7 +95,8 @@ fn factor_pivoted(matrix: &mut [f64], order: usize, tolerance: f64) -> Result<(V
         return Err(Error::Lapack { routine: "dpstrf", info, order });
     }
     let places = places.into_iter().map(|place: i32| place.unsigned_abs() as usize - 1);
-    Ok((places.collect(), rank.unsigned_abs() as usize))
+    let places = places.gathered("the pivots of a factorisation")?;
+    Ok((places, rank.unsigned_abs() as usize))
 }
 
 /// The same in blocks of columns, after each of which the rest is updated. Within a block, the pivots
@@ -164,15 +165,16 @@ fn exchange(matrix: &mut [f64], order: usize, j: usize, p: usize) {
 
 /// Divides row and column j of a row-major upper triangle by the root eⱼ of its diagonal entry, and
 /// returns e (order,). Rows and columns of eⱼ = 0 become zero, their diagonal included.
-pub(crate) fn scale_to_unit_diagonal(matrix: &mut [f64], order: usize) -> Vec<f64> {
-    let scale: Vec<f64> = matrix.iter().step_by(order + 1).map(|s| s.max(0.0).sqrt()).collect();
+pub(crate) fn scale_to_unit_diagonal(matrix: &mut [f64], order: usize) -> Result<Vec<f64>> {
+    let scale = matrix.iter().step_by(order + 1).map(|s| s.max(0.0).sqrt());
+    let scale = scale.gathered("the scales of the columns")?;
     for (i, row) in matrix.chunks_exact_mut(order).enumerate() {
         for j in i..order {
             let scales = scale[i] * scale[j];
             row[j] = if scales > 0.0 { row[j] / scale[i] / scale[j] } else { 0.0 };
         }
     }
-    scale
+    Ok(scale)
 }
 
 #[cfg(test)]

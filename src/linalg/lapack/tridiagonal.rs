@@ -4,7 +4,7 @@
 use crate::error::Result;
 use crate::threads::Context;
 
-use super::super::memory::zeros;
+use super::super::memory::{copied, filled, reserved, zeros};
 use super::one_stage::{self, OneStage};
 use super::two_stage::{TwoStage, has_registers};
 use super::{check_order, checked, int};
@@ -18,6 +18,8 @@ const FEW: usize = 16;
 const VECTORS: usize = 64;
 /// Multiplications of one call on vectors, about a tenth of a second.
 const CALL: usize = 1_000_000_000;
+
+pub(super) const FORM: &str = "a tridiagonal form";
 
 /// The tridiagonal form T = QᵀAQ of a symmetric matrix, with Q kept as reflectors.
 pub(crate) struct TridiagonalForm {
@@ -68,8 +70,7 @@ impl TridiagonalForm {
         // Parts of one size, cut by the number of vectors alone.
         let n_vectors = vectors.len() / order.max(1);
         let size = n_vectors.div_ceil(n_vectors.div_ceil(VECTORS).max(1)).max(1) * order.max(1);
-        let mut parts: Vec<&mut [f64]> = vectors.chunks_mut(size).collect();
-        context.for_each_mut(&mut parts, |_, part| form.rotate(part, context))?;
+        context.for_each_chunk(vectors, size, |_, part| form.rotate(part, context))?;
         Ok(form)
     }
 
@@ -129,14 +130,14 @@ impl TridiagonalForm {
         if count == 0 {
             return Ok((Vec::new(), Vec::new()));
         }
-        let mut diagonal = self.diagonal.clone();
-        let mut off_diagonal = self.off_diagonal.clone();
-        off_diagonal.push(0.0);
-        let mut values = vec![0.0; order];
+        let mut diagonal = copied(&self.diagonal, FORM)?;
+        let mut off_diagonal = zeros::<f64>(order, FORM)?;
+        off_diagonal[..order - 1].copy_from_slice(&self.off_diagonal);
+        let mut values = zeros::<f64>(order, FORM)?;
         let mut vectors = zeros::<f64>(order * count, "the principal directions")?;
-        let mut support = vec![0; 2 * count];
+        let mut support = filled(0, 2 * count, "the supports of the directions")?;
         let mut work = zeros::<f64>(20 * order, "the workspace of an eigendecomposition")?;
-        let mut counts = vec![0; 10 * order];
+        let mut counts = filled(0, 10 * order, "the workspace of an eigendecomposition")?;
         let (n, mut found, mut info) = (int(order), 0, 0);
         // SAFETY: n and n - 1 numbers on and beside the diagonal, room for n values, count vectors
         // of n and their 2 · count supports, and the workspaces of 20 n and 10 n that are asked for.
@@ -168,8 +169,8 @@ impl TridiagonalForm {
         checked("dstevr", i32::from(found != int(count)), order)?;
         values.truncate(count);
         values.reverse();
-        let ascending = vectors.chunks_exact(order);
-        let mut descending: Vec<f64> = ascending.rev().flatten().copied().collect();
+        let mut descending = reserved(vectors.len(), "the principal directions")?;
+        vectors.chunks_exact(order).rev().for_each(|v| descending.extend_from_slice(v));
         self.rotate_back(&mut descending, context)?;
         Ok((values, descending))
     }
@@ -177,8 +178,8 @@ impl TridiagonalForm {
     /// All eigenvalues, descending (`?sterf`). Cost: order².
     pub(crate) fn eigenvalues(&self) -> Result<Vec<f64>> {
         let (n, mut info) = (int(self.order()), 0);
-        let mut values = self.diagonal.clone();
-        let mut off_diagonal = self.off_diagonal.clone();
+        let mut values = copied(&self.diagonal, FORM)?;
+        let mut off_diagonal = copied(&self.off_diagonal, FORM)?;
         // SAFETY: n numbers on and n - 1 beside the diagonal; for n = 0 neither is read.
         unsafe {
             lapack_sys::dsterf_(

@@ -23,7 +23,7 @@ use crate::decomp::{CentredTargets, Prepared};
 use crate::error::{Error, Result};
 use crate::linalg::blas::{axpy, dot, gram_add, row_gram_add, scale};
 use crate::linalg::lapack::check_order;
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::{Gather, zeros};
 use crate::stats::{Held, Second, Stats, as_rows};
 use crate::threads::Context;
 
@@ -35,6 +35,7 @@ pub(super) const METRIC: Metric = Metric {
     summary: "alignment of the products of features with those of the targets (linear CKA)",
     needs: &[Needs::Stats],
     tasks: &["classification", "regression", "multilabel"],
+    decomposes: true,
     cost: "N D min(N, D) + C D",
     source: "Kornblith et al., ICML 2019; Song et al., JMLR 2012",
     compute: score,
@@ -50,7 +51,7 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
     let choices = [("unbiased", Estimator::Unbiased), ("biased", Estimator::Biased)];
     let estimator = options.read(|given| given.choice("estimator", &choices))?;
     let prepared = inputs.prepared()?;
-    let centred = CentredTargets::new(prepared.stats);
+    let centred = CentredTargets::new(prepared.stats)?;
     if centred.square.iter().sum::<f64>() <= 0.0 {
         return Err(nothing_varies(inputs));
     }
@@ -72,7 +73,7 @@ fn biased(
     context: &Context<'_>,
 ) -> Result<Value> {
     let total: f64 = centred.square.iter().sum();
-    let norm = match prepared.stats.class_counts() {
+    let norm = match prepared.stats.class_counts()? {
         Some(counts) => norm_of_indicators(&counts),
         None if centred.len() == 1 => total,
         None => total * TargetMoments::new(inputs, prepared.stats, centred, context)?.norm,
@@ -86,7 +87,7 @@ fn biased(
 }
 
 fn nothing_varies(inputs: &Inputs<'_>) -> Error {
-    let single = inputs.prepared.is_some_and(|prepared| prepared.stats.classes().is_some());
+    let single = inputs.prepared.is_some_and(|prepared| prepared.stats.holds_classes());
     let what =
         if single { "labels hold a single class" } else { "every target is the same in all rows" };
     let remedy = "so there is nothing to align with; give rows in which it varies";
@@ -121,12 +122,12 @@ impl TargetMoments {
         context: &Context<'_>,
     ) -> Result<Self> {
         let total: f64 = centred.square.iter().sum();
-        if let Some((norm, fourth)) = stats.centred_joint().and_then(|joint| joint.own) {
+        if let Some((norm, fourth)) = stats.centred_joint()?.and_then(|joint| joint.own) {
             return Ok(Self { norm, fourth });
         }
         if let (Held::Targets(held), Second::Rows { weights, .. }) = (&stats.held, &stats.second) {
             let n = stats.n_samples as f64;
-            let mean: Vec<f64> = held.sum.iter().map(|sum| sum / n).collect();
+            let mean = held.sum.iter().map(|sum| sum / n).gathered("the mean of the targets")?;
             let rows = as_rows(&held.rows, mean.len());
             return Self::of_rows(rows, Some(weights), (&mean, total), context);
         }

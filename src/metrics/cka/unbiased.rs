@@ -30,6 +30,7 @@ use crate::decomp::{CentredTargets, Prepared, row_products};
 use crate::error::{Error, Result};
 use crate::linalg::blas::{dot, scale};
 use crate::linalg::lapack::check_order;
+use crate::linalg::memory::{Gather, filled, reserved, zeros};
 use crate::metrics::{FLAT, Inputs};
 use crate::stats::{Held, Precision, Second, Stats, centred_rows};
 use crate::threads::Context;
@@ -69,7 +70,7 @@ pub(super) fn score(
         );
         return Err(Error::metric("cka", problem));
     }
-    if stats.class_counts().is_some_and(|counts| no_pairs(&counts)) {
+    if stats.class_counts()?.is_some_and(|counts| no_pairs(&counts)) {
         let problem = "every row has a class of its own, or all rows but one are of one class, where \
                        the unbiased estimator is 0/0; give two rows or more of each class, or set \
                        estimator to \"biased\"";
@@ -126,22 +127,26 @@ impl Hsic {
         context: &Context<'_>,
     ) -> Result<Option<Self>> {
         let n = stats.n_samples as f64;
-        let Some(own) = gram(values, weights, &stats.mean_about_shift(), context)? else {
+        let Some(own) = gram(values, weights, &stats.mean_about_shift()?, context)? else {
             return Ok(None);
         };
-        let features = UCentred::new(own, weights, n, stats.n_features);
+        let features = UCentred::new(own, weights, n, stats.n_features)?;
         let targets = match &stats.held {
             Held::Nothing => return Err(Error::Missing { what: "labels or targets" }),
             Held::Labels(labels) => {
                 let same = |a: &u32, b: &u32| f64::from(u8::from(a == b));
-                let rows = labels.codes.iter();
-                let gram = rows.flat_map(|a| labels.codes.iter().map(move |b| same(a, b)));
-                UCentred::new(gram.collect(), weights, n, 1)
+                let order = labels.codes.len();
+                let mut gram = reserved(order * order, "the products of the targets")?;
+                for a in &labels.codes {
+                    gram.extend(labels.codes.iter().map(|b| same(a, b)));
+                }
+                UCentred::new(gram, weights, n, 1)?
             }
             Held::Targets(held) => {
-                let mean: Vec<f64> = held.sum.iter().map(|sum| sum / n).collect();
+                let mean =
+                    held.sum.iter().map(|sum| sum / n).gathered("the mean of the targets")?;
                 let gram = gram(&held.rows, weights, &mean, context)?.unwrap_or_default();
-                UCentred::new(gram, weights, n, mean.len())
+                UCentred::new(gram, weights, n, mean.len())?
             }
         };
         Ok(Some(Self {
@@ -165,7 +170,7 @@ impl Hsic {
             return Ok(None);
         }
         let (n, total) = (stats.n_samples as f64, centred.square.iter().sum::<f64>());
-        let fourth = stats.fourth_moment_in(products.trace);
+        let fourth = stats.fourth_moment_in(products.trace)?;
         // (Σ‖x‖²)² ≤ N Σ‖x‖⁴, and |x|²|y|² must not leave the range of float64 unseen.
         let size = products.trace * total;
         if !fourth.is_finite() || fourth * n < 0.5 || !(1e-280..1e300).contains(&size) {
@@ -173,19 +178,19 @@ impl Hsic {
             let problem = if size > 1.0 { "overflow" } else { "underflow" };
             return Err(Error::OutOfRange { name: "features", largest, problem });
         }
-        let (joint, targets) = if let Some(counts) = stats.class_counts() {
-            let Some(squares) = stats.class_squares() else {
+        let (joint, targets) = if let Some(counts) = stats.class_counts()? {
+            let Some(squares) = stats.class_squares()? else {
                 let problem = "the moments hold no class_squares, which the unbiased estimator \
                                reads; add them, or set estimator to \"biased\"";
                 return Err(Error::NotInStatistics { metric: "cka", problem });
             };
-            let lengths = lengths_of_indicators(&counts);
+            let lengths = lengths_of_indicators(&counts)?;
             let norm = norm_of_indicators(&counts) / total;
             let weighted = counts.iter().zip(&lengths);
             let fourth = weighted.map(|(count, l)| count * (l / total).powi(2)).sum();
             (dot(&lengths, &squares), TargetMoments { norm, fourth })
         } else {
-            let Some(joint) = stats.centred_joint() else {
+            let Some(joint) = stats.centred_joint()? else {
                 let problem = "the moments hold no joint_quartic, joint_features and \
                                joint_targets, which the unbiased estimator reads; add them, or \
                                set estimator to \"biased\"";
@@ -218,11 +223,11 @@ fn of_moments(n: f64, aligned: f64, diagonal: f64, noise: f64) -> (f64, f64) {
 }
 
 /// ‖ỹ‖² of a row of each class.
-fn lengths_of_indicators(counts: &[f64]) -> Vec<f64> {
+fn lengths_of_indicators(counts: &[f64]) -> Result<Vec<f64>> {
     let n: f64 = counts.iter().sum();
     let all: f64 = counts.iter().map(|count| count * count).sum();
     let length = |count: &f64| ((n - count).powi(2) + (all - count * count)) / (n * n);
-    counts.iter().map(length).collect()
+    counts.iter().map(length).gathered("the squares of the classes")
 }
 
 /// The Gram matrix of rows about their mean, upper triangle, in units of its weighted trace; `None`
@@ -234,7 +239,8 @@ fn gram(
     context: &Context<'_>,
 ) -> Result<Option<Vec<f64>>> {
     check_order(weights.len())?;
-    let mut rows = centred_rows(values, &vec![1.0; weights.len()], mean)?;
+    let unit = filled(1.0, weights.len(), "the weights of the rows")?;
+    let mut rows = centred_rows(values, &unit, mean)?;
     let squares = rows.chunks_exact(mean.len()).zip(weights);
     let trace: f64 = squares.map(|(row, weight)| weight * dot(row, row)).sum();
     if trace <= 0.0 {
@@ -254,10 +260,10 @@ struct UCentred<'a> {
 
 impl<'a> UCentred<'a> {
     /// From a Gram matrix of vectors of this width, of which the upper triangle is read.
-    fn new(mut entries: Vec<f64>, weights: &'a [f64], n: f64, width: usize) -> Self {
+    fn new(mut entries: Vec<f64>, weights: &'a [f64], n: f64, width: usize) -> Result<Self> {
         let order = weights.len();
         let largest = entries.iter().step_by(order + 1).fold(0.0_f64, |a, b| a.max(*b));
-        let mut sums = vec![0.0; order];
+        let mut sums = zeros::<f64>(order, "the sums of the products")?;
         for (i, row) in entries.chunks_exact(order).enumerate() {
             sums[i] += (weights[i] - 1.0) * row[i] + dot(&row[i + 1..], &weights[i + 1..]);
             for (sum, entry) in sums[i + 1..].iter_mut().zip(&row[i + 1..]) {
@@ -272,7 +278,7 @@ impl<'a> UCentred<'a> {
         }
         // A sum of products rounds in effect by the square root of their number.
         let rounding = 16.0 * f64::EPSILON * largest * n;
-        Self { entries, weights, noise: rounding * rounding * width as f64 }
+        Ok(Self { entries, weights, noise: rounding * rounding * width as f64 })
     }
 
     /// Σ over pairs of different rows of the products of entries.

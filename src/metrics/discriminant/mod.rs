@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::input::Rows;
 use crate::linalg::blas::{axpy, gram_add, scale};
 use crate::linalg::lapack::row_coordinates;
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::{Gather, copied, filled, zeros};
 use crate::stats::{Held, Precision};
 use crate::threads::{Context, chunks};
 
@@ -34,6 +34,8 @@ use table::{Classes, Table};
 
 /// The fraction of variance within classes at which the difference W keeps 13 digits of a column.
 const CANCELS: f64 = 1e-3;
+
+const VECTOR: &str = "a vector of a discriminant";
 
 /// Rows, classes, and the moments of the classes.
 pub(super) struct Problem<'a> {
@@ -64,7 +66,7 @@ impl<'a> Problem<'a> {
         let Held::Labels(labels) = &stats.held else {
             return Err(Error::Missing { what: "class labels" });
         };
-        let order = labels.sorted();
+        let order = labels.sorted()?;
         if order.len() < 2 {
             let problem = "the labels hold a single class; give at least two classes";
             return Err(Error::metric(metric, problem));
@@ -73,36 +75,37 @@ impl<'a> Problem<'a> {
             let (what, n_samples) = ("a linear discriminant", stats.n_samples);
             return Err(Error::TooFewSamples { what, n_samples, minimum: 3 });
         }
-        let classes =
-            Classes { codes, weights: rows.weights.clone(), counts: labels.sorted_counts() };
+        let weights = copied(&rows.weights, "the weights of the rows")?;
+        let classes = Classes { codes, weights, counts: labels.sorted_counts()? };
         let n_features = stats.n_features;
         if stats.holds_rows() {
             return Self::of_few(metric, classes, &rows, context);
         }
         let mut means = zeros::<f64>(order.len() * n_features, "the class means")?;
-        let offset = stats.mean_about_shift();
+        let offset = stats.mean_about_shift()?;
         for (mean, c) in means.chunks_exact_mut(n_features).zip(&order) {
             mean.copy_from_slice(&labels.sums[c * n_features..(c + 1) * n_features]);
             scale(1.0 / labels.counts[*c] as f64, mean);
             axpy(-1.0, &offset, mean);
         }
         let mut within = prepared.centred_scatter()?;
-        let whole = diagonal(&within, n_features);
+        let whole = diagonal(&within, n_features)?;
         for (mean, n) in means.chunks_exact(n_features).zip(&classes.counts) {
             context.check()?;
             for (i, row) in within.chunks_exact_mut(n_features).enumerate() {
                 axpy(-n * mean[i], &mean[i..], &mut row[i..]);
             }
         }
-        let left = diagonal(&within, n_features);
+        let left = diagonal(&within, n_features)?;
         let cancels = |(left, whole): (&f64, &f64)| *left < CANCELS * whole;
-        let start = spread::product(&within, &vec![1.0; n_features]);
+        let ones = filled(1.0, n_features, VECTOR)?;
+        let start = spread::product(&within, &ones)?;
         let table = Table { rows: Box::new(rows), mix: None };
         let mut problem =
             Self { metric, classes, table, means, within, difference: true, start, n_features };
         if stats.precision == Precision::Single || left.iter().zip(&whole).any(cancels) {
             problem.sum_within(context)?;
-            problem.start = spread::product(&problem.within, &vec![1.0; n_features]);
+            problem.start = spread::product(&problem.within, &ones)?;
         }
         Ok(problem)
     }
@@ -116,13 +119,12 @@ impl<'a> Problem<'a> {
     ) -> Result<Self> {
         let (n_rows, n_features) = (rows.n_rows(), rows.n_cols());
         let mut values = zeros::<f64>(n_rows * n_features, "the centred features in float64")?;
-        let mut parts: Vec<&mut [f64]> = values.chunks_exact_mut(n_features).collect();
-        context.for_each_mut(&mut parts, |i, out| {
+        context.for_each_chunk(&mut values, n_features, |i, out| {
             rows.read_row(i, out);
             Ok(())
         })?;
-        let row_sums: Vec<f64> =
-            values.chunks_exact(n_features).map(|row| row.iter().sum()).collect();
+        let row_sums =
+            values.chunks_exact(n_features).map(|row| row.iter().sum()).gathered(VECTOR)?;
         context.check()?;
         let values = row_coordinates(values, n_features, context)?;
         let values = Array2::from_shape_vec((n_rows, n_rows), values).map_err(|_| Error::NoData)?;
@@ -140,9 +142,9 @@ impl<'a> Problem<'a> {
         problem.sum_means(context)?;
         problem.sum_within(context)?;
         // W 1 = Σ w (x − δ_c) (x − δ_c)·1, and (x − δ_c)·1 is a difference of sums of rows.
-        let of_class = problem.classes.sums(&row_sums);
-        let mut start = vec![0.0; n_rows];
-        let mut row = vec![0.0; n_rows];
+        let of_class = problem.classes.sums(&row_sums)?;
+        let mut start = zeros::<f64>(n_rows, VECTOR)?;
+        let mut row = zeros::<f64>(n_rows, VECTOR)?;
         for (i, code) in problem.classes.codes.iter().enumerate() {
             let c = *code as usize;
             let along = row_sums[i] - of_class[c] / problem.classes.counts[c];
@@ -173,7 +175,7 @@ impl<'a> Problem<'a> {
         self.table.rows.n_cols()
     }
 
-    fn parts(&self) -> Vec<std::ops::Range<usize>> {
+    fn parts(&self) -> Result<Vec<std::ops::Range<usize>>> {
         let n_rows = self.classes.codes.len();
         chunks(n_rows, n_rows.div_ceil(16).max(1024))
     }
@@ -181,12 +183,12 @@ impl<'a> Problem<'a> {
     /// δ_c from the rows.
     fn sum_means(&mut self, context: &Context<'_>) -> Result<()> {
         let (order, n_classes) = (self.order(), self.classes.counts.len());
-        let parts = self.parts();
+        let parts = self.parts()?;
         self.means = context.sum(
             parts.len(),
             || zeros::<f64>(n_classes * order, "the class means"),
             |part, sums| {
-                let mut row = vec![0.0; order];
+                let mut row = zeros::<f64>(order, VECTOR)?;
                 for i in parts[part].clone() {
                     let c = self.classes.codes[i] as usize;
                     self.table.read(i, c, &mut row);
@@ -203,12 +205,12 @@ impl<'a> Problem<'a> {
     fn sum_within(&mut self, context: &Context<'_>) -> Result<()> {
         const PANEL: usize = 1 << 19; // 4 MB
         let order = self.order();
-        let parts = self.parts();
+        let parts = self.parts()?;
         self.within = context.sum(
             parts.len(),
             || zeros::<f64>(order * order, "the scatter within classes"),
             |part, within| {
-                for range in chunks(parts[part].len(), (PANEL / order).clamp(64, 1024)) {
+                for range in chunks(parts[part].len(), (PANEL / order).clamp(64, 1024))? {
                     context.check()?;
                     let mut panel = zeros::<f64>(range.len() * order, "a panel of rows")?;
                     for (i, row) in range.zip(panel.chunks_exact_mut(order)) {
@@ -236,6 +238,6 @@ impl<'a> Problem<'a> {
     }
 }
 
-fn diagonal(matrix: &[f64], order: usize) -> Vec<f64> {
-    matrix.iter().step_by(order + 1).copied().collect()
+fn diagonal(matrix: &[f64], order: usize) -> Result<Vec<f64>> {
+    matrix.iter().step_by(order + 1).copied().gathered(VECTOR)
 }

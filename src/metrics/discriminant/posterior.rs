@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::linalg::blas::{axpy, dot, product_into};
 use crate::linalg::exponential::{exp_below, largest};
 use crate::linalg::lapack::solve_positive;
-use crate::linalg::memory::{copied, zeros};
+use crate::linalg::memory::{Gather, append, copied, zeros};
 use crate::threads::{Context, chunks};
 
 use super::super::leverage::transposed;
@@ -13,6 +13,8 @@ use super::{Problem, diagonal};
 
 /// Sums of squares below this fraction of the total are rounding errors of differences.
 const NOTHING: f64 = 1e-24;
+
+const LOGS: &str = "logarithms of posteriors";
 
 impl Problem<'_> {
     /// Of the posterior of the class of every row, and whether features do not vary within classes.
@@ -23,19 +25,19 @@ impl Problem<'_> {
         context: &Context<'_>,
     ) -> Result<(Vec<f64>, bool)> {
         let (order, n) = (self.order(), self.classes.n_samples());
-        let squares: Vec<f64> = self.means.chunks_exact(order).map(|d| dot(d, d)).collect();
-        let between: f64 = squares.iter().zip(&self.classes.counts).map(|(s, n)| s * n).sum();
-        let trace: f64 = diagonal(&self.within, order).iter().sum();
+        let squares = self.means.chunks_exact(order).map(|d| dot(d, d));
+        let between: f64 = squares.zip(&self.classes.counts).map(|(s, n)| s * n).sum();
+        let trace: f64 = diagonal(&self.within, order)?.iter().sum();
         if trace <= NOTHING * (trace + between) {
             let of_class =
                 self.without_variation(NOTHING * (trace + between) / n, read, context)?;
-            let values = self.classes.codes.iter().map(|c| of_class[*c as usize]).collect();
-            return Ok((values, true));
+            let values = self.classes.codes.iter().map(|c| of_class[*c as usize]);
+            return Ok((values.gathered("a number a sample")?, true));
         }
         let mut solved = self.solve(shrinkage, trace, context)?;
         if solved.is_none() && self.difference {
             self.sum_within(context)?;
-            let trace = diagonal(&self.within, order).iter().sum();
+            let trace = diagonal(&self.within, order)?.iter().sum();
             solved = self.solve(shrinkage, trace, context)?;
         }
         let solved = solved.ok_or_else(|| {
@@ -66,11 +68,11 @@ impl Problem<'_> {
         let counts = &self.classes.counts;
         context.map(counts.len(), |a| {
             let together = |b: &usize| *b == a || !is_apart(mean(a), mean(*b), noise);
-            let mut logs: Vec<f64> =
-                (0..counts.len()).filter(together).map(|b| counts[b].ln()).collect();
+            let logs = (0..counts.len()).filter(together).map(|b| counts[b].ln());
+            let mut logs = logs.gathered(LOGS)?;
             let mut softmax = Softmax::new(read);
             softmax.own = counts[a].ln();
-            softmax.add(&mut logs);
+            softmax.add(&mut logs)?;
             Ok(softmax.read(counts.len()))
         })
     }
@@ -90,23 +92,22 @@ impl Problem<'_> {
         const MANY: usize = 2 * BLOCK;
         let (order, n_classes) = (self.order(), self.classes.counts.len());
         let n = self.classes.n_samples();
-        let blocks = chunks(n_classes, BLOCK);
+        let blocks = chunks(n_classes, BLOCK)?;
         let across = context.map(blocks.len(), |block| {
             transposed(&solved[blocks[block].start * order..blocks[block].end * order], order)
         })?;
         let pairs = self.means.chunks_exact(order).zip(solved.chunks_exact(order));
-        let constant: Vec<f64> = pairs
+        let constant = pairs
             .zip(&self.classes.counts)
             .map(|((mean, solved), count)| (count / n).ln() - dot(mean, solved) / 2.0)
-            .collect();
+            .gathered(LOGS)?;
         let screen = if n_classes >= MANY {
             Some(Screen::new(solved, &constant, scale, context)?)
         } else {
             None
         };
         let mut values = zeros::<f64>(self.classes.codes.len(), "a number a sample")?;
-        let mut parts: Vec<&mut [f64]> = values.chunks_mut(ROWS).collect();
-        context.for_each_mut(&mut parts, |part, out| {
+        context.for_each_chunk(&mut values, ROWS, |part, out| {
             let mut panel = zeros::<f64>(out.len() * order, "a panel of rows")?;
             let codes = &self.classes.codes[part * ROWS..part * ROWS + out.len()];
             for (k, (row, code)) in panel.chunks_exact_mut(order).zip(codes).enumerate() {
@@ -116,7 +117,8 @@ impl Problem<'_> {
                 let x = &panel[k * order..(k + 1) * order];
                 constant[c] + dot(x, &solved[c * order..(c + 1) * order])
             };
-            let mut softmaxes: Vec<Softmax> = codes.iter().map(|_| Softmax::new(read)).collect();
+            let softmaxes = codes.iter().map(|_| Softmax::new(read));
+            let mut softmaxes = softmaxes.gathered("a panel of rows")?;
             if screen.is_some() {
                 let own = softmaxes.iter_mut().zip(codes).enumerate();
                 own.for_each(|(k, (softmax, code))| softmax.own = log(k, *code as usize));
@@ -124,9 +126,9 @@ impl Problem<'_> {
             let mut screened = Screened::new(screen.as_ref(), &panel)?;
             let mut logs = zeros::<f64>(out.len() * n_classes.min(BLOCK), "posteriors")?;
             for (block, (classes, across)) in blocks.iter().zip(&across).enumerate() {
-                if let Some(near) = screened.near(block, &softmaxes) {
+                if let Some(near) = screened.near(block, &softmaxes)? {
                     for (k, c) in near {
-                        softmaxes[k].add(&mut [log(k, c)]);
+                        softmaxes[k].add(&mut [log(k, c)])?;
                     }
                     continue;
                 }
@@ -140,7 +142,7 @@ impl Problem<'_> {
                     if let Some(own) = own.and_then(|own| logs.get(own)) {
                         softmax.own = *own;
                     }
-                    softmax.add(logs);
+                    softmax.add(logs)?;
                 }
             }
             let rows = out.iter_mut().zip(&softmaxes);
@@ -172,10 +174,10 @@ impl<'a> Screened<'a> {
 
     /// The pairs of a row and a class of a block that may matter, given the classes before it; none where
     /// there are too many, and ever after.
-    fn near(&mut self, block: usize, softmaxes: &[Softmax]) -> Option<Vec<(usize, usize)>> {
+    fn near(&mut self, block: usize, softmaxes: &[Softmax]) -> Result<Option<Vec<(usize, usize)>>> {
         const FAR: f64 = 50.0; // of 1e5 classes, less than 2e-17 together
         const SHARE: usize = 16;
-        let screen = self.screen?;
+        let Some(screen) = self.screen else { return Ok(None) };
         let classes = &screen.blocks[block];
         let found = &mut self.found[..softmaxes.len() * classes.len()];
         screen.products(&self.rows, block, found);
@@ -186,14 +188,16 @@ impl<'a> Screened<'a> {
             let least = level - screen.margin(self.lengths[k], block);
             if f64::from(largest_single(found)) >= least {
                 let open = classes.clone().zip(found).filter(|(_, x)| f64::from(**x) >= least);
-                near.extend(open.map(|(c, _)| (k, c)));
+                for (c, _) in open {
+                    append(&mut near, (k, c), LOGS)?;
+                }
             }
         }
         if near.len() > found.len() / SHARE {
             self.screen = None;
-            return None;
+            return Ok(None);
         }
-        Some(near)
+        Ok(Some(near))
     }
 }
 
@@ -241,7 +245,7 @@ impl Softmax {
     }
 
     /// Adds the logarithms of some classes, which are overwritten.
-    fn add(&mut self, logs: &mut [f64]) {
+    fn add(&mut self, logs: &mut [f64]) -> Result<()> {
         let (largest, n_terms) = (largest(logs), self.n_terms());
         if largest > self.largest {
             let factor = (self.largest - largest).exp();
@@ -254,12 +258,13 @@ impl Softmax {
         }
         self.sums[0] += exp_below(self.largest, logs);
         if n_terms > 1 {
-            let mut powers = logs.to_vec();
+            let mut powers = copied(logs, LOGS)?;
             for sum in &mut self.sums[1..n_terms] {
                 powers.iter_mut().zip(&*logs).for_each(|(power, e)| *power *= e);
                 *sum += powers.iter().sum::<f64>();
             }
         }
+        Ok(())
     }
 
     fn read(&self, n_classes: usize) -> f64 {
@@ -296,7 +301,7 @@ mod tests {
                     for step in [1, 7, 50] {
                         let mut softmax = Softmax::new(read);
                         softmax.own = logs[c];
-                        logs.chunks(step).for_each(|part| softmax.add(&mut part.to_vec()));
+                        logs.chunks(step).for_each(|part| softmax.add(&mut part.to_vec()).unwrap());
                         let found = softmax.read(logs.len());
                         assert!((found - expected).abs() < 1e-14, "{found} is not {expected}");
                     }

@@ -8,8 +8,10 @@
 use crate::error::Result;
 use crate::linalg::blas::{axpy, dot, scale};
 use crate::linalg::lapack::TridiagonalForm;
-use crate::linalg::memory::copied;
+use crate::linalg::memory::{copied, zeros};
 use crate::threads::Context;
+
+use super::VECTOR;
 
 const STEPS: usize = 3;
 /// |A1| below this fraction of |A| is rounding.
@@ -30,23 +32,23 @@ pub(super) fn spread(matrix: &[f64], start: &[f64], context: &Context<'_>) -> Re
         scale(1.0 / length, &mut v);
         v
     };
-    let mut x = unit(start.to_vec());
-    let mut y = x.clone();
+    let mut x = unit(copied(start, VECTOR)?);
+    let mut y = copied(&x, VECTOR)?;
     for _ in 0..STEPS {
-        y = unit(product(matrix, &x));
-        x = unit(product(matrix, &y));
+        y = unit(product(matrix, &x)?);
+        x = unit(product(matrix, &y)?);
     }
-    Ok(dot(&x, &product(matrix, &y)))
+    Ok(dot(&x, &product(matrix, &y)?))
 }
 
 /// A v for a symmetric A whose upper triangle is given.
-pub(super) fn product(matrix: &[f64], v: &[f64]) -> Vec<f64> {
-    let mut result = vec![0.0; v.len()];
+pub(super) fn product(matrix: &[f64], v: &[f64]) -> Result<Vec<f64>> {
+    let mut result = zeros::<f64>(v.len(), VECTOR)?;
     for (i, row) in matrix.chunks_exact(v.len().max(1)).enumerate() {
         result[i] += dot(&row[i..], &v[i..]);
         axpy(v[i], &row[i + 1..], &mut result[i + 1..]);
     }
-    result
+    Ok(result)
 }
 
 /// The largest eigenvalue, by bisection with Sturm counts.
@@ -68,7 +70,7 @@ mod tests {
     #[test]
     fn the_spread_of_a_multiple_of_one_is_that_multiple() {
         let matrix = [3.0, 0.0, 0.0, 3.0];
-        assert_eq!(product(&matrix, &[1.0, 2.0]), [3.0, 6.0]);
+        assert_eq!(product(&matrix, &[1.0, 2.0]).unwrap(), [3.0, 6.0]);
         assert!((spread(&matrix, &[3.0, 3.0], &Context::serial()).unwrap() - 3.0).abs() < 1e-15);
     }
 

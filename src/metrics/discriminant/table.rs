@@ -1,7 +1,9 @@
 //! Rows of a discriminant: as they are, or moved towards a point of their class.
 
+use crate::error::Result;
 use crate::input::Rows;
 use crate::linalg::blas::{axpy, scale};
+use crate::linalg::memory::zeros;
 
 /// Rows with their classes.
 pub(in crate::metrics) struct Classes {
@@ -13,12 +15,12 @@ pub(in crate::metrics) struct Classes {
 
 impl Classes {
     /// The sum over rows of w f(row), by class.
-    pub(in crate::metrics) fn sums(&self, values: &[f64]) -> Vec<f64> {
-        let mut sums = vec![0.0; self.counts.len()];
+    pub(in crate::metrics) fn sums(&self, values: &[f64]) -> Result<Vec<f64>> {
+        let mut sums = zeros::<f64>(self.counts.len(), "the sums of the classes")?;
         for ((code, weight), value) in self.codes.iter().zip(&self.weights).zip(values) {
             sums[*code as usize] += weight * value;
         }
-        sums
+        Ok(sums)
     }
 
     pub(in crate::metrics) fn n_samples(&self) -> f64 {

@@ -5,7 +5,6 @@
 //! E_k (G, D2) their embeddings: M_kl = ⟨E_k, Q E_l⟩, Q = diag(n) − Z Zᵀ (G, G). Time N D + G D² +
 //! G² D2 K, in place of a product with every column of every view.
 
-use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
 
 use ndarray::Array2;
@@ -14,7 +13,7 @@ use crate::decomp::Projection;
 use crate::error::Result;
 use crate::input::Rows;
 use crate::linalg::blas::{axpy, dot, product_into, row_gram_add};
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::{reserved, table, zeros};
 use crate::stats::Stats;
 use crate::threads::Context;
 
@@ -35,13 +34,13 @@ pub(super) fn left_over(
         return Ok(None);
     };
     let n_groups = representatives.len();
-    let mut counts = vec![0.0; n_groups];
+    let mut counts = zeros::<f64>(n_groups, "the groups of equal labels")?;
     for group in &of_row {
         counts[*group] += 1.0;
     }
     let sums = sums(stats, features, &of_row, &counts, context)?;
     let z = projection.coordinates(&sums, features.n_rows())?;
-    let mut q = vec![0.0; n_groups * n_groups];
+    let mut q = zeros::<f64>(n_groups * n_groups, "the products of groups")?;
     if !z.is_empty() {
         let length = z.len() / n_groups;
         row_gram_add(&z, length, 0..length, &mut q, context)?;
@@ -56,7 +55,7 @@ pub(super) fn left_over(
     let n_cols = views[0].n_cols();
     let both = context.map(views.len(), |k| {
         let mut e = zeros(n_groups * n_cols, "the label embeddings")?;
-        let mut row = vec![0.0; n_cols];
+        let mut row = zeros(n_cols, "a label embedding")?;
         for (e, i) in e.chunks_exact_mut(n_cols).zip(&representatives) {
             views[k].read(*i, 0..n_cols, &mut row, e);
         }
@@ -83,7 +82,7 @@ fn sums(
         n_rows.div_ceil(size),
         || zeros::<f64>(counts.len() * n_features, "sums of the features by label"),
         |i, sums| {
-            let mut x = vec![0.0; n_features];
+            let mut x = zeros(n_features, "a row of features")?;
             for i in i * size..n_rows.min((i + 1) * size) {
                 features.read_row(i, &mut x);
                 axpy(-1.0, &stats.shift, &mut x);
@@ -92,7 +91,7 @@ fn sums(
             context.check()
         },
     )?;
-    let offset = stats.mean_about_shift();
+    let offset = stats.mean_about_shift()?;
     for (sum, count) in sums.chunks_exact_mut(n_features).zip(counts) {
         axpy(-count, &offset, sum);
     }
@@ -105,10 +104,13 @@ fn find(
     n_rows: usize,
     context: &Context<'_>,
 ) -> Result<Option<(Vec<usize>, Vec<usize>)>> {
-    let mut of_row = Vec::with_capacity(n_rows);
-    let mut representatives = Vec::new();
-    let mut by_hash: HashMap<u64, Vec<usize>> = HashMap::new();
-    let (mut row, mut other) = (vec![0.0; views[0].n_cols()], vec![0.0; views[0].n_cols()]);
+    let mut of_row = reserved(n_rows, "the groups of equal labels")?;
+    let few = MOST + 1;
+    let mut representatives = reserved(few, "the groups of equal labels")?;
+    let mut by_hash = table::<u64, Vec<usize>>(few, "the groups of equal labels")?;
+    let n_cols = views[0].n_cols();
+    let mut row = zeros::<f64>(n_cols, "a label embedding")?;
+    let mut other = zeros::<f64>(n_cols, "a label embedding")?;
     for i in 0..n_rows {
         if i % 1024 == 0 {
             context.check()?;

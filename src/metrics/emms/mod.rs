@@ -45,6 +45,7 @@ pub(super) const METRIC: Metric = Metric {
     summary: "mean squared error of a linear map to the best mixture of label embeddings, negated",
     needs: &[Needs::Stats, Needs::Samples, Needs::LabelEmbeddings],
     tasks: &["classification", "regression", "multilabel", "unlabelled"],
+    decomposes: true,
     cost: "N D min(N, D) + min(N, D)^3 + N D D2 K",
     source: "Meng et al., NeurIPS 2023",
     compute: score,

@@ -12,7 +12,7 @@ use crate::decomp::Projection;
 use crate::error::Result;
 use crate::input::Rows;
 use crate::linalg::blas::{axpy, row_gram_add, transposed_product_add};
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::{joined, zeros};
 use crate::stats::Stats;
 use crate::threads::{Context, PartialSum};
 
@@ -41,7 +41,7 @@ pub(super) fn left_over(
     }
     let order = if from_products { stats.n_features } else { n_samples };
     let width = (PANEL / order / n_views).clamp(1, n_cols);
-    let mut gram = vec![0.0; n_views * n_views];
+    let mut gram = vec![0.0; n_views * n_views]; // views are few
     let mut along = vec![0.0; n_views * n_views];
     for start in (0..n_cols).step_by(width) {
         let columns = start..n_cols.min(start + width);
@@ -79,9 +79,12 @@ fn coordinates(
     context: &Context<'_>,
 ) -> Result<Vec<f64>> {
     const AT_A_TIME: usize = 32;
-    let chunks: Vec<&[f64]> = vectors.chunks(AT_A_TIME * order).collect();
-    let parts = context.map(chunks.len(), |i| projection.coordinates(chunks[i], n_samples))?;
-    Ok(parts.concat())
+    let size = AT_A_TIME * order;
+    let parts = context.map(vectors.len().div_ceil(size), |i| {
+        let chunk = &vectors[i * size..vectors.len().min((i + 1) * size)];
+        projection.coordinates(chunk, n_samples)
+    })?;
+    joined(parts, "the coordinates of the targets")
 }
 
 /// Standardised columns of all views as vectors, (K, width, N).
@@ -93,10 +96,9 @@ fn columns_of(
 ) -> Result<Vec<f64>> {
     let width = columns.len();
     let mut vectors = zeros(views.len() * width * n_samples, "the label embeddings")?;
-    let mut parts: Vec<&mut [f64]> = vectors.chunks_exact_mut(width * n_samples).collect();
-    context.for_each_mut(&mut parts, |k, part| {
-        let mut row = vec![0.0; views[k].n_cols()];
-        let mut values = vec![0.0; width];
+    context.for_each_chunk(&mut vectors, width * n_samples, |k, part| {
+        let mut row = zeros(views[k].n_cols(), "a label embedding")?;
+        let mut values = zeros::<f64>(width, "a label embedding")?;
         for i in 0..n_samples {
             views[k].read(i, columns.clone(), &mut row, &mut values);
             for (out, value) in part[i..].iter_mut().step_by(n_samples).zip(&values) {
@@ -156,11 +158,12 @@ impl Panel<'_> {
             n_rows.div_ceil(size),
             || {
                 let products = zeros(n_vectors * n_features, "products with label embeddings")?;
-                Ok(Sums { products, gram: vec![0.0; n_views * n_views], sum: vec![0.0; n_vectors] })
+                let sum = zeros(n_vectors, "sums of label embeddings")?;
+                Ok(Sums { products, gram: vec![0.0; n_views * n_views], sum })
             },
             |i, part| self.add(part, i * size..n_rows.min((i + 1) * size), context),
         )?;
-        let offset = self.stats.mean_about_shift();
+        let offset = self.stats.mean_about_shift()?;
         for (product, sum) in total.products.chunks_exact_mut(n_features).zip(&total.sum) {
             axpy(-sum, &offset, product);
         }
@@ -171,7 +174,7 @@ impl Panel<'_> {
         let (n_features, width) = (self.stats.n_features, self.columns.len());
         let mut x = zeros(ROWS * n_features, "a panel of rows")?;
         let mut e = zeros(self.views.len() * ROWS * width, "a panel of label embeddings")?;
-        let mut row = vec![0.0; self.views[0].n_cols()];
+        let mut row = zeros(self.views[0].n_cols(), "a label embedding")?;
         for start in rows.clone().step_by(ROWS) {
             context.check()?;
             let end = rows.end.min(start + ROWS);

@@ -8,12 +8,15 @@ use std::ops::Range;
 use crate::error::{Error, Result};
 use crate::input::Rows;
 use crate::linalg::blas::scale;
+use crate::linalg::memory::{Gather, copied, zeros};
 use crate::threads::Context;
 
 /// The constant that the authors add to standard deviations.
 const EPS: f64 = 1e-8;
 /// Below this, EPS takes more than 1e-4 of a column.
 const SMALL: f64 = 1e-4;
+
+const COLUMNS: &str = "the scales of label embeddings";
 
 /// A view with the location and scale of its columns.
 pub(super) struct View<'a> {
@@ -53,11 +56,11 @@ pub(super) fn standardised<'a>(
 impl<'a> View<'a> {
     fn new(name: &str, rows: &'a (dyn Rows + Send), context: &Context<'_>) -> Result<Self> {
         let (n_rows, n_cols) = (rows.n_rows(), rows.n_cols());
-        let mut base = vec![0.0; n_cols];
+        let mut base = zeros::<f64>(n_cols, COLUMNS)?;
         rows.read_row(0, &mut base);
-        let mut offset = vec![0.0; n_cols];
-        let mut largest = vec![0.0_f64; n_cols];
-        let mut row = base.clone();
+        let mut offset = zeros::<f64>(n_cols, COLUMNS)?;
+        let mut largest = zeros::<f64>(n_cols, COLUMNS)?;
+        let mut row = copied(&base, COLUMNS)?;
         for i in 0..n_rows {
             if i % 1024 == 0 {
                 context.check()?;
@@ -88,7 +91,7 @@ impl<'a> View<'a> {
                 ),
             ));
         }
-        let mut square = vec![0.0; n_cols];
+        let mut square = zeros::<f64>(n_cols, COLUMNS)?;
         for i in 0..n_rows {
             rows.read_row(i, &mut row);
             for (j, value) in row.iter().enumerate() {
@@ -98,7 +101,7 @@ impl<'a> View<'a> {
         let deviation = |(square, largest): (&f64, &f64)| {
             if *largest > 0.0 { Some((square / n_rows as f64).sqrt()) } else { None }
         };
-        let deviations: Vec<Option<f64>> = square.iter().zip(&largest).map(deviation).collect();
+        let deviations = square.iter().zip(&largest).map(deviation).gathered(COLUMNS)?;
         let n_constant = deviations.iter().filter(|d| d.is_none()).count();
         if n_constant == n_cols {
             return Err(Error::metric(
@@ -110,7 +113,8 @@ impl<'a> View<'a> {
             ));
         }
         let n_small = deviations.iter().flatten().filter(|d| **d < SMALL).count();
-        let factor = deviations.iter().map(|d| d.map_or(0.0, |d| 1.0 / (d + EPS))).collect();
+        let factor = deviations.iter().map(|d| d.map_or(0.0, |d| 1.0 / (d + EPS)));
+        let factor = factor.gathered(COLUMNS)?;
         Ok(Self { rows, base, offset, factor, n_constant, n_small })
     }
 

@@ -5,7 +5,7 @@ use crate::linalg::blas::{
     axpy, dot, gram_add, product_into, scale, symmetric_product_add, transposed_product_add,
 };
 use crate::linalg::lapack::{Cholesky, TridiagonalForm, check_order};
-use crate::linalg::memory::{copied, zeros};
+use crate::linalg::memory::{Gather, copied, zeros};
 use crate::stats::{Second, Stats};
 use crate::threads::Context;
 
@@ -14,6 +14,8 @@ use super::pairs::log_ratio;
 
 /// The least variance, in the features' own unit, as in the authors' code.
 const FLOOR: f64 = 1e-4;
+
+const GAUSSIAN: &str = "the Gaussian of a class";
 
 /// The form of the covariance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,20 +69,20 @@ impl Gaussian {
             Second::Scatter(scatter) => of_scatter(class, scatter, axes, full)?,
         };
         // From the class's shift to the mean of all: (s_c − s) − (μ − s).
-        let offset = all.mean_about_shift();
-        let moved: Vec<f64> = class
+        let offset = all.mean_about_shift()?;
+        let moved = class
             .shift
             .iter()
             .zip(&all.shift)
             .zip(&offset)
             .map(|((c, s), d)| (c - s) - d)
-            .collect();
-        let mut mean = axes.along(&moved);
+            .gathered(GAUSSIAN)?;
+        let mut mean = axes.along(&moved)?;
         axpy(1.0, &mean_about_shift, &mut mean);
         let spread = if full {
             Spread::floored(second, k, n, context)?
         } else {
-            let variances: Vec<f64> = second.iter().map(|sum| (sum / n).max(FLOOR)).collect();
+            let variances = second.iter().map(|sum| (sum / n).max(FLOOR)).gathered(GAUSSIAN)?;
             if kind == Kind::Diagonal {
                 Spread::Diagonal(variances)
             } else {
@@ -101,7 +103,8 @@ impl Gaussian {
 
     /// `D_B` ≥ 0 of diagonal or full covariances.
     pub(super) fn distance(&self, other: &Self, context: &Context<'_>) -> Result<f64> {
-        let mut apart: Vec<f64> = self.mean.iter().zip(&other.mean).map(|(a, b)| a - b).collect();
+        let apart = self.mean.iter().zip(&other.mean).map(|(a, b)| a - b);
+        let mut apart = apart.gathered(GAUSSIAN)?;
         let (square, log) = match (&self.spread, &other.spread) {
             (Spread::Diagonal(a), Spread::Diagonal(b)) => {
                 let pairs = a.iter().zip(b);
@@ -110,7 +113,8 @@ impl Gaussian {
                 (squares, pairs.map(|(a, b)| log_ratio(*a, *b)).sum())
             }
             (Spread::Full(a, log_a), Spread::Full(b, log_b)) => {
-                let mean = a.iter().zip(b).map(|(a, b)| f64::midpoint(*a, *b)).collect();
+                let mean =
+                    a.iter().zip(b).map(|(a, b)| f64::midpoint(*a, *b)).gathered(GAUSSIAN)?;
                 let order = apart.len();
                 let failed = Error::Lapack { routine: "dpotrf", info: 1, order };
                 let factor = Cholesky::new(mean, order, context)?.ok_or(failed)?;
@@ -126,15 +130,15 @@ impl Gaussian {
 
 impl Axes {
     /// Vᵀ x.
-    fn along(&self, x: &[f64]) -> Vec<f64> {
-        let Some(basis) = &self.basis else { return x.to_vec() };
-        let mut result = vec![0.0; self.k];
+    fn along(&self, x: &[f64]) -> Result<Vec<f64>> {
+        let Some(basis) = &self.basis else { return copied(x, GAUSSIAN) };
+        let mut result = zeros(self.k, GAUSSIAN)?;
         if self.k > 0 {
             for (row, x) in basis.chunks_exact(self.k).zip(x) {
                 axpy(*x, row, &mut result);
             }
         }
-        result
+        Ok(result)
     }
 }
 
@@ -151,7 +155,7 @@ fn of_rows(
         Some(basis) => product_into(values, basis, &mut along, weights.len(), k),
         None => along.copy_from_slice(values),
     }
-    let mut mean = vec![0.0; k];
+    let mut mean = zeros::<f64>(k, GAUSSIAN)?;
     if k == 0 {
         return Ok((mean, Vec::new()));
     }
@@ -168,7 +172,7 @@ fn of_rows(
         gram_add(&along, k, &mut second);
         return Ok((mean, second));
     }
-    let mut second = vec![0.0; k];
+    let mut second = zeros::<f64>(k, GAUSSIAN)?;
     for row in along.chunks_exact(k) {
         second.iter_mut().zip(row).for_each(|(sum, x)| *sum += x * x);
     }
@@ -183,7 +187,7 @@ fn of_scatter(
     full: bool,
 ) -> Result<(Vec<f64>, Vec<f64>)> {
     let (d, k, n) = (class.n_features(), axes.k, class.n_samples() as f64);
-    let mean = axes.along(&class.mean_about_shift());
+    let mean = axes.along(&class.mean_about_shift()?)?;
     let mut second = match &axes.basis {
         Some(basis) => {
             let mut product = zeros(d * k, "a scatter along the principal components")?;
@@ -193,7 +197,7 @@ fn of_scatter(
                 transposed_product_add(basis, &product, &mut second, k, k);
                 second
             } else {
-                let mut second = vec![0.0; k];
+                let mut second = zeros::<f64>(k, GAUSSIAN)?;
                 if k > 0 {
                     for (v, sv) in basis.chunks_exact(k).zip(product.chunks_exact(k)) {
                         second.iter_mut().zip(v).zip(sv).for_each(|((s, v), sv)| *s += v * sv);
@@ -203,7 +207,7 @@ fn of_scatter(
             }
         }
         None if full => copied(scatter, "the covariance of a class")?,
-        None => scatter.iter().step_by(d + 1).copied().collect(),
+        None => scatter.iter().step_by(d + 1).copied().gathered(GAUSSIAN)?,
     };
     if full {
         for (i, row) in second.chunks_exact_mut(k.max(1)).enumerate() {

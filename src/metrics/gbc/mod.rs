@@ -27,10 +27,10 @@ mod gaussian;
 mod pairs;
 
 use crate::decomp::Prepared;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::linalg::blas::{row_gram_add, transposed_product_add};
 use crate::linalg::lapack::TridiagonalForm;
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::{Gather, reserved, zeros};
 use crate::stats::{Precision, Second, centred_rows};
 use crate::threads::Context;
 
@@ -40,12 +40,15 @@ use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 
 const NAME: &str = "gbc";
 
+const MEANS: &str = "the means of the classes";
+
 pub(super) const METRIC: Metric = Metric {
     name: NAME,
     title: "GBC",
     summary: "minus the overlap of the classes as Gaussians (Bhattacharyya coefficients)",
     needs: &[Needs::Stats, Needs::ClassScatters],
     tasks: &["classification"],
+    decomposes: false,
     cost: "N D min(N, D) + min(N, D)^3 + C^2, memory C D^2",
     source: "Pandy et al., CVPR 2022",
     compute: score,
@@ -65,9 +68,7 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
     })?;
     let prepared = inputs.prepared()?;
     let stats = prepared.stats;
-    let Some(classes) = stats.by_class() else {
-        return Err(Error::Missing { what: "statistics of every class" });
-    };
+    let classes = stats.needed_by_class()?;
     let axes = match n_components {
         Some(n_components) => principal(prepared, n_components, context)?,
         None => Axes { basis: None, k: stats.n_features() },
@@ -129,9 +130,11 @@ fn overlaps(gaussians: &[Gaussian], context: &Context<'_>) -> Result<Vec<f64>> {
 /// The same for spherical covariances, of which ln det counts the variance `times` times.
 fn spherical(gaussians: &[Gaussian], times: usize, context: &Context<'_>) -> Result<Vec<f64>> {
     let of_class = gaussians.iter().filter_map(Gaussian::spherical);
-    let variances = of_class.clone().map(|(_, variance)| variance).collect();
-    let means = of_class.flat_map(|(mean, _)| mean).copied().collect();
-    Spherical::new(means, variances, times).overlaps(context)
+    let variances = of_class.clone().map(|(_, variance)| variance).gathered(MEANS)?;
+    let n_means = of_class.clone().map(|(mean, _)| mean.len()).sum();
+    let mut means = reserved(n_means, MEANS)?;
+    of_class.for_each(|(mean, _)| means.extend_from_slice(mean));
+    Spherical::new(means, variances, times)?.overlaps(context)
 }
 
 /// The first `count` principal components that have a variance.
@@ -158,7 +161,7 @@ fn principal(prepared: &Prepared<'_>, count: usize, context: &Context<'_>) -> Re
             Ok(Axes { basis: Some(basis), k })
         }
         Second::Rows { values: rows, weights } => {
-            let x = centred_rows(rows, weights, &stats.mean_about_shift())?;
+            let x = centred_rows(rows, weights, &stats.mean_about_shift()?)?;
             let n_rows = weights.len();
             let mut gram = zeros(n_rows * n_rows, "the products of the rows")?;
             row_gram_add(&x, n_features, 0..n_features, &mut gram, context)?;

@@ -15,8 +15,10 @@
 use crate::error::Result;
 use crate::linalg::blas::{dot, product_into};
 use crate::linalg::exponential::exp_in_place;
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::{Gather, zeros};
 use crate::threads::{Context, chunks};
+
+const OVERLAPS: &str = "sums of overlaps";
 
 /// Classes along a side of a tile.
 const TILE: usize = 256;
@@ -39,11 +41,11 @@ pub(super) struct Spherical {
 }
 
 impl Spherical {
-    pub(super) fn new(means: Vec<f64>, variances: Vec<f64>, times: usize) -> Self {
+    pub(super) fn new(means: Vec<f64>, variances: Vec<f64>, times: usize) -> Result<Self> {
         let k = means.len() / variances.len().max(1);
         let square = |c: usize| dot(&means[c * k..(c + 1) * k], &means[c * k..(c + 1) * k]);
-        let squares = (0..variances.len()).map(square).collect();
-        Self { means, k, squares, variances, times }
+        let squares = (0..variances.len()).map(square).gathered(OVERLAPS)?;
+        Ok(Self { means, k, squares, variances, times })
     }
 
     /// Return the sum of the overlaps of each class with all others, (C,).
@@ -57,7 +59,7 @@ impl Spherical {
         }
         // Each overlap, and each sum, is off by a factor of at most exp(worst).
         let share = NEGLIGIBLE / sums.len() as f64 * (-2.0 * worst).exp();
-        let least: Vec<f64> = sums.iter().map(|sum| share * sum).collect();
+        let least = sums.iter().map(|sum| share * sum).gathered(OVERLAPS)?;
         self.sums(Some(&least), context)
     }
 
@@ -70,12 +72,12 @@ impl Spherical {
     /// differences where products round.
     fn sums(&self, least: Option<&[f64]>, context: &Context<'_>) -> Result<Vec<f64>> {
         let n_classes = self.variances.len();
-        let tiles = chunks(n_classes, TILE);
-        let across: Vec<Vec<f64>> = tiles.iter().map(|tile| self.columns(tile.clone())).collect();
+        let tiles = chunks(n_classes, TILE)?;
+        let across = tiles.iter().map(|tile| self.columns(tile.clone())).gathered_ok(OVERLAPS)?;
         // Of the classes of a row of tiles, and of those after them.
         let parts = context.map(tiles.len(), |i| {
             let rows = tiles[i].clone();
-            let mut sums = zeros::<f64>(n_classes - rows.start, "sums of overlaps")?;
+            let mut sums = zeros::<f64>(n_classes - rows.start, OVERLAPS)?;
             let mut tile = zeros::<f64>(rows.len() * TILE, "a tile of overlaps")?;
             for j in i..tiles.len() {
                 context.check()?;
@@ -102,7 +104,7 @@ impl Spherical {
             }
             Ok(sums)
         })?;
-        let mut sums = vec![0.0; n_classes];
+        let mut sums = zeros::<f64>(n_classes, OVERLAPS)?;
         for (rows, part) in tiles.iter().zip(&parts) {
             sums[rows.start..].iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
         }
@@ -110,17 +112,17 @@ impl Spherical {
     }
 
     /// The means of some classes as columns, (k, classes).
-    fn columns(&self, classes: std::ops::Range<usize>) -> Vec<f64> {
-        let mut columns = vec![0.0; self.k * classes.len()];
+    fn columns(&self, classes: std::ops::Range<usize>) -> Result<Vec<f64>> {
+        let mut columns = zeros::<f64>(self.k * classes.len(), OVERLAPS)?;
         if self.k == 0 {
-            return columns;
+            return Ok(columns);
         }
         let width = classes.len();
         for (j, c) in classes.enumerate() {
             let mean = &self.means[c * self.k..(c + 1) * self.k];
             columns[j..].iter_mut().step_by(width).zip(mean).for_each(|(out, m)| *out = *m);
         }
-        columns
+        Ok(columns)
     }
 
     /// Replace products with the mean of class a by overlaps.
@@ -218,7 +220,7 @@ mod tests {
                 for (spread, offset) in [(1.0, 0.0), (30.0, 0.0), (1.0, 1e6), (0.0, 0.0)] {
                     let (means, variances) = gaussians(n, k, spread, offset);
                     let expected = one_by_one(&means, &variances, times);
-                    let spherical = Spherical::new(means, variances, times);
+                    let spherical = Spherical::new(means, variances, times).unwrap();
                     let found = spherical.overlaps(&Context::serial()).unwrap();
                     for (found, expected) in found.iter().zip(&expected) {
                         let error = (found - expected).abs();
@@ -234,7 +236,7 @@ mod tests {
 
     #[test]
     fn coincident_classes_overlap_in_full() {
-        let spherical = Spherical::new(vec![1e3; 300 * 4], vec![1e-4; 300], 4);
+        let spherical = Spherical::new(vec![1e3; 300 * 4], vec![1e-4; 300], 4).unwrap();
         let found = spherical.overlaps(&Context::serial()).unwrap();
         assert!(found.iter().all(|sum| (sum - 299.0).abs() < 1e-10));
     }

@@ -14,7 +14,7 @@ use crate::decomp::{CentredTargets, Prepared};
 use crate::error::Result;
 use crate::input::Rows;
 use crate::linalg::blas::{dot, product_into, scale};
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::{Gather, joined, zeros};
 use crate::threads::{Context, chunks};
 
 use super::super::Inputs;
@@ -24,6 +24,8 @@ use super::super::leverage::transposed;
 /// The least pivot of S at unit diagonal. Below it, rounding decides which directions count.
 const LEAST_PIVOT: f64 = 1e-12;
 
+const INFLUENCES: &str = "the influences of the rows";
+
 /// ψ of every row that counts, without shrinkage; none where S is singular or nearly so.
 pub(super) fn influence(inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Option<Vec<f64>>> {
     let prepared = inputs.prepared()?;
@@ -31,12 +33,12 @@ pub(super) fn influence(inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Op
     if stats.holds_rows() || !prepared.factor(context)?.is_regular(LEAST_PIVOT) {
         return Ok(None);
     }
-    let Some(counts) = stats.class_counts() else { return Ok(None) };
+    let Some(counts) = stats.class_counts()? else { return Ok(None) };
     let (solved, own) = solved_means(prepared, &counts, context)?;
     let rows = CentredRows::new(inputs)?;
     let codes = rows.codes(inputs)?;
     let (n_samples, n_classes) = (stats.n_samples as f64, counts.len());
-    let chunks = chunks(rows.n_rows(), ((1 << 19) / stats.n_features).clamp(32, 256));
+    let chunks = chunks(rows.n_rows(), ((1 << 19) / stats.n_features).clamp(32, 256))?;
     let parts = context.map(chunks.len(), |chunk| {
         let range = chunks[chunk].clone();
         let centred = rows.panel(range.clone())?;
@@ -47,9 +49,9 @@ pub(super) fn influence(inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Op
             let spread: f64 = counts.iter().zip(along).map(|(n, along)| n * along * along).sum();
             n_samples * (2.0 * along[c] - own[c] - spread)
         };
-        Ok(range.zip(along.chunks_exact(n_classes)).map(psi).collect::<Vec<f64>>())
+        range.zip(along.chunks_exact(n_classes)).map(psi).gathered(INFLUENCES)
     })?;
-    Ok(Some(parts.concat()))
+    joined(parts, INFLUENCES).map(Some)
 }
 
 /// The v_k as columns, (D, C), and δ_kᵀv_k, (C,).
@@ -59,11 +61,11 @@ fn solved_means(
     context: &Context<'_>,
 ) -> Result<(Vec<f64>, Vec<f64>)> {
     let (stats, n_features) = (prepared.stats, prepared.stats.n_features);
-    let targets = CentredTargets::new(stats);
-    let mut means = targets.primal(stats, &stats.mean_about_shift())?;
+    let targets = CentredTargets::new(stats)?;
+    let mut means = targets.primal(stats, &stats.mean_about_shift()?)?;
     means.chunks_exact_mut(n_features).zip(counts).for_each(|(b, n)| scale(1.0 / n, b));
     let solved = prepared.factor(context)?.solve(&means)?;
     let rows = means.chunks_exact(n_features).zip(solved.chunks_exact(n_features));
-    let own = rows.map(|(mean, v)| dot(mean, v)).collect();
+    let own = rows.map(|(mean, v)| dot(mean, v)).gathered(INFLUENCES)?;
     Ok((transposed(&solved, n_features)?, own))
 }

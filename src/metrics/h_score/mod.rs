@@ -31,6 +31,7 @@ mod influence;
 
 use crate::decomp::{Fit, Prepared, Spread};
 use crate::error::{Error, Result};
+use crate::linalg::memory::Gather;
 use crate::stats::Stats;
 use crate::threads::Context;
 
@@ -45,6 +46,7 @@ pub(super) const METRIC: Metric = Metric {
     summary: "share of the features' spread that lies between the classes, summed over directions",
     needs: &[Needs::Stats],
     tasks: &["classification"],
+    decomposes: true,
     cost: "N D min(N, D) + min(N, D)^3 + C D^2",
     source: "Bao et al., ICIP 2019",
     compute: |inputs, options, context| {
@@ -66,6 +68,7 @@ pub(super) const REGULARIZED: Metric = Metric {
     summary: "H-score with Ledoit-Wolf shrinkage of the features' covariance",
     needs: &[Needs::Stats],
     tasks: &["classification"],
+    decomposes: true,
     cost: "N D min(N, D) + min(N, D)^3 + C min(N, D)",
     source: "Ibrahim et al., ECML-PKDD 2022",
     compute: |inputs, options, context| {
@@ -89,7 +92,7 @@ fn read_shrinkage(given: &mut OptionReader<'_>) -> Result<Shrinkage> {
 fn estimate(shrinkage: Shrinkage, stats: &Stats, spread: Spread) -> Result<f64> {
     let n = stats.n_samples as f64;
     shrinkage.coefficient(n, stats.n_features, spread, || {
-        let fourth = stats.fourth_moment() / spread.trace / spread.trace;
+        let fourth = stats.fourth_moment()? / spread.trace / spread.trace;
         if !fourth.is_finite() || fourth * n < 0.5 {
             // (Σ‖x‖²)² ≤ N Σ‖x‖⁴
             let problem = if stats.largest > 1.0 { "overflow" } else { "underflow" };
@@ -111,7 +114,7 @@ pub fn h_score(
     shrinkage: Shrinkage,
     context: &Context<'_>,
 ) -> Result<Outcome> {
-    let Some(counts) = prepared.stats.class_counts() else {
+    let Some(counts) = prepared.stats.class_counts()? else {
         return Err(Error::Missing { what: "class labels" });
     };
     let n = prepared.stats.n_samples as f64;
@@ -138,7 +141,7 @@ pub fn h_score(
     };
     let fitted = fits.targets.iter().zip(&counts);
     let share = |(fit, count): (&Fit, &f64)| factor * fit.explained.max(0.0) / count;
-    let per_target: Vec<f64> = fitted.clone().map(share).collect();
+    let per_target = fitted.clone().map(share).gathered("the scores of the classes")?;
     let rounding = fitted.map(|(fit, count)| factor * fit.rounding / count).sum();
 
     let mut warnings = Vec::new();

@@ -4,7 +4,7 @@
 use crate::error::{Error, Result};
 use crate::input::{Rows, check_finite};
 use crate::linalg::blas::{axpy, dot, scale};
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::{Gather, copied, reserved, zeros};
 use crate::threads::Context;
 
 /// Rows of one parallel task of [`nearest_of_all`].
@@ -31,7 +31,7 @@ impl Measure {
         let (n_rows, n_cols) = (features.n_rows(), features.n_cols());
         let part = |run: usize| {
             let mut row = zeros::<f64>(n_cols, "a row of features")?;
-            let (mut sum, mut largest) = (row.clone(), 0.0_f64);
+            let (mut sum, mut largest) = (copied(&row, "a row of features")?, 0.0_f64);
             let end = n_rows.min((run + 1) * RUN);
             for i in run * RUN..end {
                 features.read_row(i, &mut row);
@@ -54,7 +54,7 @@ impl Measure {
         let runs = context.map(n_rows.div_ceil(RUN), part)?;
         let largest = runs.iter().fold(0.0, |most: f64, (_, here)| most.max(*here));
         let mut shift = zeros::<f64>(n_cols, "the middle of the features")?;
-        let mut means: Vec<f64> = Vec::with_capacity(runs.len());
+        let mut means: Vec<f64> = reserved(runs.len(), "the middle of the features")?;
         for (column, shift) in shift.iter_mut().enumerate() {
             means.clear();
             means.extend(runs.iter().map(|(mean, _)| mean[column]));
@@ -146,7 +146,7 @@ pub(super) fn nearest_of_all(
     context: &Context<'_>,
 ) -> Result<Vec<Vec<(f64, u32)>>> {
     let n_cols = features.n_cols();
-    let groups: Vec<&[usize]> = rows.chunks(TOGETHER).collect();
+    let groups = rows.chunks(TOGETHER).gathered("the crowded rows")?;
     let found = context.map(groups.len(), |group| {
         let rows = groups[group];
         let mut own = zeros::<f64>(rows.len() * n_cols, "rows of features")?;
@@ -154,7 +154,8 @@ pub(super) fn nearest_of_all(
             measure.read(features, *row, own);
         }
         let mut other = zeros::<f64>(n_cols, "a row of features")?;
-        let mut near: Vec<Vec<(f64, u32)>> = vec![Vec::with_capacity(k + 1); rows.len()];
+        let empty = |_: &usize| reserved::<(f64, u32)>(k + 1, "the neighbours");
+        let mut near = rows.iter().map(empty).gathered_ok("the neighbours")?;
         for j in 0..features.n_rows() {
             if j % RUN == 0 {
                 context.check()?;
@@ -173,5 +174,5 @@ pub(super) fn nearest_of_all(
         }
         Ok(near)
     })?;
-    Ok(found.into_iter().flatten().collect())
+    found.into_iter().flatten().gathered("the neighbours")
 }

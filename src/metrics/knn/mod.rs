@@ -33,7 +33,7 @@ mod search;
 use ndarray::ArrayView2;
 
 use crate::error::{Error, Result};
-use crate::linalg::memory::Gather;
+use crate::linalg::memory::{Gather, filled, reserved};
 use crate::threads::Context;
 
 use super::centred::lone_samples;
@@ -42,12 +42,15 @@ use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 use measure::{Measure, Others};
 use search::search;
 
+const SCORES: &str = "the scores of the targets";
+
 pub(super) const METRIC: Metric = Metric {
     name: "knn",
     title: "k-NN",
     summary: "leave-one-out accuracy (or R²) of k nearest neighbours",
     needs: &[Needs::Samples],
     tasks: &["classification", "regression", "multilabel"],
+    decomposes: false,
     cost: "N^2 D",
     source: "Cover and Hart, 1967; Sorkhei et al., 2025",
     compute: score,
@@ -103,7 +106,7 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
     let summed = leave_out.scored(groups.as_ref());
     let ((value, per_target), parts) = match inputs.targets() {
         Ok(targets) if vote => {
-            let mut parts = GroupScores::new(summed, targets.ncols(), false);
+            let mut parts = GroupScores::new(summed, targets.ncols(), false)?;
             let columns = targets.columns().into_iter().enumerate().map(|(at, column)| {
                 let codes = column.iter().map(|y| u32::from(*y > 0.5));
                 let codes = codes.gathered("the classes of the rows")?;
@@ -113,10 +116,10 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
                 }
                 Ok(right.iter().filter(|right| **right).count() as f64 / n_rows as f64)
             });
-            (mean_of(columns.collect::<Result<_>>()?), parts)
+            (mean_of(columns.gathered_ok(SCORES)?), parts)
         }
         Ok(targets) => {
-            let mut parts = GroupScores::new(summed, targets.ncols(), true);
+            let mut parts = GroupScores::new(summed, targets.ncols(), true)?;
             (mean_of(explained(&near, targets, k, &mut parts)?), parts)
         }
         Err(_) => {
@@ -127,7 +130,7 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
                 let moved = influence(&wide, &codes, &right, k)?;
                 details.push(("influence", Detail::Numbers(moved)));
             }
-            let mut counts = vec![(0.0, 0.0); n_classes];
+            let mut counts = filled((0.0, 0.0), n_classes, SCORES)?;
             for (code, right) in codes.iter().zip(&right) {
                 counts[*code as usize].0 += f64::from(u8::from(*right));
                 counts[*code as usize].1 += 1.0;
@@ -139,21 +142,21 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
             let effect = "for which no vote can be right";
             warnings.extend(match &groups {
                 None => {
-                    let sizes: Vec<f64> = counts.iter().map(|count| count.1).collect();
+                    let sizes = counts.iter().map(|count| count.1).gathered(SCORES)?;
                     lone_samples(&sizes, effect)
                 }
-                Some(groups) => groups.lone_classes(&codes, n_classes, effect),
+                Some(groups) => groups.lone_classes(&codes, n_classes, effect)?,
             });
-            let mut parts = GroupScores::new(summed, n_classes, false);
+            let mut parts = GroupScores::new(summed, n_classes, false)?;
             for (row, (code, right)) in codes.iter().zip(&right).enumerate() {
                 parts.add_vote(row, *code as usize, 1.0, *right);
             }
             let all: f64 = counts.iter().map(|count| count.0).sum();
-            let shares = counts.iter().map(|(right, all)| right / all).collect();
+            let shares = counts.iter().map(|(right, all)| right / all).gathered(SCORES)?;
             ((all / n_rows as f64, shares), parts)
         }
     };
-    details.extend(parts.into_detail());
+    details.extend(parts.into_detail()?);
     Ok(Outcome { details, warnings, ..Outcome::new(value, per_target) })
 }
 
@@ -163,15 +166,16 @@ fn mean_of(parts: Vec<f64>) -> (f64, Vec<f64>) {
 
 /// Whether each row's neighbours vote for its own class.
 fn right(near: &[(f64, u32)], codes: &[u32], k: usize) -> Result<Vec<bool>> {
+    let mut votes = reserved(k, "the votes of the rows")?;
     near.chunks_exact(k)
         .zip(codes)
-        .map(|(near, code)| elected(near, codes) == Some(*code))
+        .map(|(near, code)| elected(near, codes, &mut votes) == Some(*code))
         .gathered("the votes of the rows")
 }
 
 /// The class that neighbours vote for.
-fn elected(near: &[(f64, u32)], codes: &[u32]) -> Option<u32> {
-    let mut votes: Vec<(u32, usize, f64)> = Vec::with_capacity(near.len());
+fn elected(near: &[(f64, u32)], codes: &[u32], votes: &mut Vec<(u32, usize, f64)>) -> Option<u32> {
+    votes.clear();
     for (far, row) in near {
         let code = codes[*row as usize];
         match votes.iter_mut().find(|vote| vote.0 == code) {
@@ -194,12 +198,13 @@ fn influence(wide: &[(f64, u32)], codes: &[u32], right: &[bool], k: usize) -> Re
     let mean = right.iter().map(|right| hit(*right)).sum::<f64>() / right.len() as f64;
     let moved = right.iter().map(|right| hit(*right) - mean);
     let mut moved = moved.gathered("the influences of the rows")?;
-    let mut near = Vec::with_capacity(k);
+    let mut near = reserved(k, "the votes of the rows")?;
+    let mut votes = reserved(k, "the votes of the rows")?;
     for (i, wide) in wide.chunks_exact(k + 1).enumerate() {
         for (place, (_, left_out)) in wide[..k].iter().enumerate() {
             near.clear();
             near.extend(wide.iter().enumerate().filter(|(j, _)| *j != place).map(|(_, n)| *n));
-            let still = elected(&near, codes) == Some(codes[i]);
+            let still = elected(&near, codes, &mut votes) == Some(codes[i]);
             moved[*left_out as usize] += (hit(right[i]) - hit(still)) / 2.0;
         }
     }
@@ -235,7 +240,7 @@ fn explained(
         });
         Ok(1.0 - residual.sum::<f64>() / total)
     };
-    targets.columns().into_iter().enumerate().map(one).collect()
+    targets.columns().into_iter().enumerate().map(one).gathered_ok(SCORES)
 }
 
 #[cfg(test)]
@@ -245,9 +250,10 @@ mod tests {
     #[test]
     fn equal_votes_go_to_the_nearer_class_then_the_first() {
         let codes = [0, 1, 1, 0];
-        assert_eq!(elected(&[(1.0, 0), (2.0, 1), (3.0, 2)], &codes), Some(1));
-        assert_eq!(elected(&[(2.0, 1), (1.5, 0)], &codes), Some(0));
-        assert_eq!(elected(&[(1.0, 1), (1.0, 3)], &codes), Some(0));
+        let elected = |near: &[(f64, u32)]| elected(near, &codes, &mut Vec::new());
+        assert_eq!(elected(&[(1.0, 0), (2.0, 1), (3.0, 2)]), Some(1));
+        assert_eq!(elected(&[(2.0, 1), (1.5, 0)]), Some(0));
+        assert_eq!(elected(&[(1.0, 1), (1.0, 3)]), Some(0));
     }
 
     #[test]

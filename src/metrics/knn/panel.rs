@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::input::Rows;
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::{Gather, zeros};
 use crate::threads::Context;
 
 use super::measure::Measure;
@@ -45,8 +45,10 @@ impl Panel {
         let c = gamma / 2.0 + 8.0 * U;
         let mut values = zeros::<f32>(n_rows.saturating_mul(width), "the features in float32")?;
         let mut halves_and_norms = zeros::<f64>(2 * n_rows, "the norms of the rows")?;
-        let mut parts: Vec<_> =
-            values.chunks_mut(BLOCK * width).zip(halves_and_norms.chunks_mut(2 * BLOCK)).collect();
+        let mut parts: Vec<_> = values
+            .chunks_mut(BLOCK * width)
+            .zip(halves_and_norms.chunks_mut(2 * BLOCK))
+            .gathered("the blocks of the features")?;
         context.for_each_mut(&mut parts, |block, (values, facts)| {
             let mut row = zeros::<f64>(n_cols, "a row of features")?;
             for (i, (values, facts)) in
@@ -66,7 +68,9 @@ impl Panel {
         })?;
         let half = halves_and_norms.iter().step_by(2).map(|half| single(*half).next_down());
         let norms = halves_and_norms.iter().skip(1).step_by(2).copied();
-        Ok(Self { width, half: half.collect(), norms: norms.collect(), values, c })
+        let half = half.gathered("the norms of the rows")?;
+        let norms = norms.gathered("the norms of the rows")?;
+        Ok(Self { width, values, half, norms, c })
     }
 
     /// The rows of a block, and their halves of squares.

@@ -21,7 +21,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::error::Result;
 use crate::input::Rows;
 use crate::linalg::blas::outer_product_single;
-use crate::linalg::memory::{reserved, zeros};
+use crate::linalg::memory::{Gather, copied, filled, joined, reserved, zeros};
 use crate::threads::Context;
 
 use super::measure::{Measure, Others, least, nearest_of_all};
@@ -29,6 +29,7 @@ use super::panel::{BLOCK, Panel, single};
 
 /// Products that are compared side by side.
 const LANES: usize = 16;
+const LISTS: &str = "the candidate neighbours";
 
 /// For every row the k nearest others, of which it has at least k, and how far they are, nearest first, the earlier row first in
 /// ties: (N k).
@@ -43,9 +44,9 @@ pub(super) fn search(
     let n_blocks = n_rows.div_ceil(BLOCK);
     let blocks =
         (0..n_blocks).map(|block| Ok(Mutex::new(CandidateLists::new(&panel, block, (k, others))?)));
-    let blocks: Vec<Mutex<CandidateLists<'_>>> = blocks.collect::<Result<_>>()?;
-    let pairs: Vec<(usize, usize)> =
-        (0..n_blocks).flat_map(|i| (i..n_blocks).map(move |j| (i, j))).collect();
+    let blocks: Vec<Mutex<CandidateLists<'_>>> = blocks.gathered_ok(LISTS)?;
+    let mut pairs = reserved(n_blocks.saturating_mul(n_blocks + 1) / 2, "the pairs of blocks")?;
+    (0..n_blocks).for_each(|i| pairs.extend((i..n_blocks).map(|j| (i, j))));
     context.map(pairs.len(), |pair| {
         let (i, j) = pairs[pair];
         let (rows, columns) = (panel.block(i), panel.block(j));
@@ -62,7 +63,7 @@ pub(super) fn search(
         let mut lists = blocks[block].lock().unwrap_or_else(PoisonError::into_inner);
         lists.nearest(&panel, features, measure, context)
     })?;
-    Ok(found.into_iter().flatten().collect())
+    joined(found, "the neighbours")
 }
 
 /// A row that may be among the nearest.
@@ -92,10 +93,9 @@ struct CandidateLists<'a> {
 impl<'a> CandidateLists<'a> {
     fn new(panel: &Panel, block: usize, (k, others): (usize, Others<'a>)) -> Result<Self> {
         let rows = panel.block(block).1.len();
-        let room = 4 * k + 48;
-        let mut candidates = reserved(rows * room, "the candidate neighbours")?;
-        candidates.resize(rows * room, Candidate::default());
-        let (counts, bars) = (vec![0; rows], vec![f32::INFINITY; rows]);
+        let room = k.saturating_mul(4).saturating_add(48);
+        let candidates = filled(Candidate::default(), rows.saturating_mul(room), LISTS)?;
+        let (counts, bars) = (filled(0, rows, LISTS)?, filled(f32::INFINITY, rows, LISTS)?);
         Ok(Self { block, k, others, room, candidates, counts, bars })
     }
 
@@ -205,12 +205,12 @@ impl<'a> CandidateLists<'a> {
         for i in 0..n_rows {
             self.narrow(panel, i);
         }
-        let crowded: Vec<usize> =
-            (0..n_rows).filter(|i| self.is_crowded(*i)).map(|i| self.block * BLOCK + i).collect();
+        let crowded = (0..n_rows).filter(|i| self.is_crowded(*i)).map(|i| self.block * BLOCK + i);
+        let crowded = crowded.gathered("the crowded rows")?;
         let wanted = (self.k, self.others);
         let mut of_all = nearest_of_all(features, measure, &crowded, wanted, context)?.into_iter();
         let mut own = zeros::<f64>(features.n_cols(), "a row of features")?;
-        let mut other = own.clone();
+        let mut other = copied(&own, "a row of features")?;
         let mut found = reserved(n_rows * self.k, "the neighbours")?;
         for i in 0..n_rows {
             if self.is_crowded(i) {
@@ -219,7 +219,7 @@ impl<'a> CandidateLists<'a> {
             }
             measure.read(features, self.block * BLOCK + i, &mut own);
             let kept = &self.candidates[i * self.room..i * self.room + self.counts[i]];
-            let mut near = Vec::with_capacity(kept.len());
+            let mut near = reserved(kept.len(), "the neighbours")?;
             for candidate in kept {
                 measure.read(features, candidate.row as usize, &mut other);
                 near.push((Measure::square(&own, &other), candidate.row));

@@ -32,7 +32,7 @@ use super::source_terms::{Classes, Normalize};
 use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 use crate::error::{Error, Result};
 use crate::linalg::blas::{dot, scale};
-use crate::linalg::memory::{Gather, joined, zeros};
+use crate::linalg::memory::{Gather, append, joined, zeros};
 use crate::threads::Context;
 use probabilities::Probabilities;
 
@@ -42,6 +42,7 @@ pub(super) const METRIC: Metric = Metric {
     summary: "log likelihood of the labels through the source model's class probabilities",
     needs: &[Needs::SourceProbs],
     tasks: &["classification"],
+    decomposes: false,
     cost: "(N + C) C_source",
     source: "Nguyen et al., ICML 2020",
     compute: score,
@@ -67,7 +68,7 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
     }
     let probs = Probabilities { rows, from_logits };
     let order = classes.order()?;
-    let tasks = tasks(&classes, order.len());
+    let tasks = tasks(&classes, order.len())?;
 
     let read = |place: usize, row: &mut [f64]| {
         probs.read(order[place], row);
@@ -76,12 +77,15 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
     let joint = class_sums(rows.n_cols(), &tasks, read, context);
     let mut conditional = joint.map_err(|error| match error {
         Error::OutOfMemory { .. } | Error::Interrupted => error,
-        _ => probs.first_problem().unwrap_or(error),
+        _ => match probs.first_problem() {
+            Ok(problem) => problem.unwrap_or(error),
+            Err(no_memory) => no_memory,
+        },
     })?;
-    let mass = condition(&mut conditional, &tasks, rows.n_cols());
+    let mass = condition(&mut conditional, &tasks, rows.n_cols())?;
     let fitted = Fitted { probs, order, tasks, conditional, mass };
     let logs = fitted.logs(context)?;
-    let mut sums = vec![0.0; classes.counts.len()];
+    let mut sums = zeros::<f64>(classes.counts.len(), "the likelihoods of the classes")?;
     for (task, logs) in fitted.tasks.iter().zip(&logs) {
         sums[task.class] += logs.iter().sum::<f64>();
     }
@@ -133,7 +137,7 @@ impl Fitted<'_> {
         };
         let mut reach = class_sums(width, &self.tasks, read, context)?;
         let slots = || firsts(&self.tasks).map(|number| number * width..(number + 1) * width);
-        let mut mean = vec![0.0; width]; // Σ_y Q(y|z) R(y, z)
+        let mut mean = zeros::<f64>(width, "a row of source_probs")?; // Σ_y Q(y|z) R(y, z)
         for slot in slots() {
             let terms = self.conditional[slot.clone()].iter().zip(&reach[slot]);
             mean.iter_mut().zip(terms).for_each(|(mean, (q, r))| *mean += q * r);
@@ -169,21 +173,20 @@ struct Task {
 }
 
 /// Splits each class into tasks by the shape of the data alone.
-fn tasks(classes: &Classes, n_samples: usize) -> Vec<Task> {
+fn tasks(classes: &Classes, n_samples: usize) -> Result<Vec<Task>> {
     let run = RUN.max(n_samples.div_ceil(MOST_TASKS));
     let mut tasks = Vec::new();
     let mut start = 0;
     for (class, count) in classes.counts.iter().enumerate() {
         let first = tasks.len();
         let rows = start..start + count;
-        tasks.extend(rows.clone().step_by(run).map(|begin| Task {
-            class,
-            first,
-            rows: begin..rows.end.min(begin + run),
-        }));
+        for begin in rows.clone().step_by(run) {
+            let rows = begin..rows.end.min(begin + run);
+            append(&mut tasks, Task { class, first, rows }, "the rows of the classes")?;
+        }
         start = rows.end;
     }
-    tasks
+    Ok(tasks)
 }
 
 /// The numbers of the classes' first tasks.
@@ -200,8 +203,7 @@ fn class_sums(
     context: &Context<'_>,
 ) -> Result<Vec<f64>> {
     let mut sums = zeros(tasks.len().saturating_mul(width), "the joint probabilities")?;
-    let mut parts: Vec<&mut [f64]> = sums.chunks_exact_mut(width).collect();
-    context.for_each_mut(&mut parts, |number, part| {
+    context.for_each_chunk(&mut sums, width, |number, part| {
         let mut row = zeros(width, "a row of source_probs")?;
         for place in tasks[number].rows.clone() {
             read(place, &mut row)?;
@@ -219,8 +221,8 @@ fn class_sums(
 
 /// Turns the joint probabilities J into the conditional Q, zero for source classes without mass,
 /// and returns the mass M.
-fn condition(joint: &mut [f64], tasks: &[Task], width: usize) -> Vec<f64> {
-    let mut mass = vec![0.0; width];
+fn condition(joint: &mut [f64], tasks: &[Task], width: usize) -> Result<Vec<f64>> {
+    let mut mass = zeros::<f64>(width, "a row of source_probs")?;
     for number in firsts(tasks) {
         mass.iter_mut().zip(&joint[number * width..]).for_each(|(mass, p)| *mass += p);
     }
@@ -229,5 +231,5 @@ fn condition(joint: &mut [f64], tasks: &[Task], width: usize) -> Vec<f64> {
             *p = if *mass > 0.0 { *p / mass } else { 0.0 };
         }
     }
-    mass
+    Ok(mass)
 }

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::input::{Rows, check_finite};
+use crate::linalg::memory::zeros;
 
 /// The rows of P, of logits turned to probabilities.
 pub(super) struct Probabilities<'a> {
@@ -29,7 +30,7 @@ impl Probabilities<'_> {
     pub(super) fn check(&self, i: usize, row: &[f64]) -> Result<()> {
         let (total, least) = sum_and_least(row);
         if self.from_logits {
-            return if total.is_nan() { Err(self.not_finite(i)) } else { Ok(()) };
+            return if total.is_nan() { Err(self.not_finite(i)?) } else { Ok(()) };
         }
         if !total.is_finite() {
             check_finite("source_probs", i, row)?;
@@ -57,22 +58,22 @@ impl Probabilities<'_> {
     }
 
     /// The error of the first invalid row.
-    pub(super) fn first_problem(&self) -> Option<Error> {
-        let mut row = vec![0.0; self.rows.n_cols()];
-        (0..self.rows.n_rows()).find_map(|i| {
+    pub(super) fn first_problem(&self) -> Result<Option<Error>> {
+        let mut row = zeros(self.rows.n_cols(), "a row of source_probs")?;
+        Ok((0..self.rows.n_rows()).find_map(|i| {
             self.read(i, &mut row);
             self.check(i, &row).err()
-        })
+        }))
     }
 
     /// The error of a row of logits with a NaN or +inf, or all -inf (a single -inf is probability
     /// zero).
-    fn not_finite(&self, row: usize) -> Error {
-        let mut logits = vec![0.0; self.rows.n_cols()];
+    fn not_finite(&self, row: usize) -> Result<Error> {
+        let mut logits = zeros(self.rows.n_cols(), "a row of source_probs")?;
         self.rows.read_row(row, &mut logits);
         let bad = |value: &f64| value.is_nan() || *value == f64::INFINITY;
         let column = logits.iter().position(bad).unwrap_or(0);
-        Error::NotFinite { name: "source_probs", row, column, value: logits[column] }
+        Ok(Error::NotFinite { name: "source_probs", row, column, value: logits[column] })
     }
 }
 

@@ -1,6 +1,8 @@
 //! The inner products that the evidence needs, at any t, from either decomposition.
 
 use crate::decomp::{Decomp, Side, Spectrum};
+use crate::error::Result;
+use crate::linalg::memory::Gather;
 
 use super::evidence::{Point, log_determinant};
 use super::sweeps::{
@@ -9,6 +11,12 @@ use super::sweeps::{
 
 /// The column of a target and a t, for each lane; unused lanes repeat one.
 pub(super) type Pairs = [(usize, f64); LANES];
+
+/// Sums at each t, and the inner products of each column at each t.
+pub(super) type ValuesAt = ([Sums; LANES], Vec<[Point; LANES]>);
+
+const POINTS: &str = "the inner products of the targets";
+const MEAN: &str = "a posterior mean";
 
 /// Sums over all eigenvalues λ at one t.
 #[derive(Debug, Clone, Copy, Default)]
@@ -24,7 +32,7 @@ pub(super) struct Sums {
 /// A decomposition that gives the evidence at any t.
 pub(super) trait Curve: Sync {
     /// Sums over all eigenvalues at each t.
-    fn sums_at(&self, ts: &Lanes) -> [Sums; LANES];
+    fn sums_at(&self, ts: &Lanes) -> Result<[Sums; LANES]>;
     /// A bound above all eigenvalues, and one below those that are not noise.
     fn extent(&self) -> (f64, f64);
     /// The noise that t must stay above, if any.
@@ -32,11 +40,11 @@ pub(super) trait Curve: Sync {
     /// The rounding to expect in the evidence at the lower end t.
     fn blur(&self, t: f64) -> f64;
     /// Sums, and the inner products that the evidence needs, for each column at the same ts.
-    fn values_at(&self, ts: &Lanes, columns: &[usize]) -> ([Sums; LANES], Vec<[Point; LANES]>);
+    fn values_at(&self, ts: &Lanes, columns: &[usize]) -> Result<ValuesAt>;
     /// All inner products and sums.
-    fn at(&self, pairs: &Pairs) -> [(Point, Sums); LANES];
+    fn at(&self, pairs: &Pairs) -> Result<[(Point, Sums); LANES]>;
     /// The posterior mean of a column, as coefficients of the basis and of μ.
-    fn posterior(&self, column: usize, t: f64, r: f64) -> (Vec<f64>, f64);
+    fn posterior(&self, column: usize, t: f64, r: f64) -> Result<(Vec<f64>, f64)>;
 }
 
 /// The tridiagonal form: an LDLᵀ factorisation of T + tI and two solves at each t.
@@ -56,7 +64,7 @@ impl<'a> Tridiagonal<'a> {
         if self.decomp.bound > 0.0 { self.decomp.bound } else { 1.0 }
     }
 
-    fn factors(&self, ts: &Lanes) -> Factors {
+    fn factors(&self, ts: &Lanes) -> Result<Factors> {
         factorise(&self.decomp.form, self.scale(), ts)
     }
 
@@ -93,8 +101,8 @@ impl<'a> Tridiagonal<'a> {
 }
 
 impl Curve for Tridiagonal<'_> {
-    fn sums_at(&self, ts: &Lanes) -> [Sums; LANES] {
-        self.sums(&self.factors(ts), ts)
+    fn sums_at(&self, ts: &Lanes) -> Result<[Sums; LANES]> {
+        Ok(self.sums(&self.factors(ts)?, ts))
     }
 
     fn extent(&self) -> (f64, f64) {
@@ -111,9 +119,9 @@ impl Curve for Tridiagonal<'_> {
         self.decomp.noise / (self.least.unwrap_or(0.0) + t)
     }
 
-    fn values_at(&self, ts: &Lanes, targets: &[usize]) -> ([Sums; LANES], Vec<[Point; LANES]>) {
-        let factors = self.factors(ts);
-        let u = forward(&factors, self.decomp.mean_vector());
+    fn values_at(&self, ts: &Lanes, targets: &[usize]) -> Result<ValuesAt> {
+        let factors = self.factors(ts)?;
+        let u = forward(&factors, self.decomp.mean_vector())?;
         let uu = product(&factors, &u, &u);
         let points = targets.iter().map(|target| {
             let (yy, uy) = products(&factors, &u, self.decomp.target_vector(*target));
@@ -121,16 +129,16 @@ impl Curve for Tridiagonal<'_> {
                 self.point((*target, ts[lane]), [yy[lane], uy[lane], uu[lane]])
             })
         });
-        (self.sums(&factors, ts), points.collect())
+        Ok((self.sums(&factors, ts), points.gathered(POINTS)?))
     }
 
-    fn at(&self, pairs: &Pairs) -> [(Point, Sums); LANES] {
+    fn at(&self, pairs: &Pairs) -> Result<[(Point, Sums); LANES]> {
         let ts = pairs.map(|(_, t)| t);
-        let factors = self.factors(&ts);
+        let factors = self.factors(&ts)?;
         let sums = self.sums(&factors, &ts);
-        let mut h = forward(&factors, self.decomp.mean_vector());
+        let mut h = forward(&factors, self.decomp.mean_vector())?;
         let vectors = pairs.map(|(target, _)| self.decomp.target_vector(target));
-        let mut a = forward_each(&factors, &vectors);
+        let mut a = forward_each(&factors, &vectors)?;
         let (yy, uy, uu) =
             (product(&factors, &a, &a), product(&factors, &h, &a), product(&factors, &h, &h));
         backward(&factors, &mut h);
@@ -144,7 +152,7 @@ impl Curve for Tridiagonal<'_> {
             }
         }
         let (aa, ah, hh) = (dots(&a, &a), dots(&a, &h), dots(&h, &h));
-        std::array::from_fn(|lane| {
+        Ok(std::array::from_fn(|lane| {
             let point = self.point(pairs[lane], [yy[lane], uy[lane], uu[lane]]);
             let t = ts[lane];
             let point = match self.decomp.side {
@@ -155,34 +163,35 @@ impl Curve for Tridiagonal<'_> {
                 }
             };
             (point, sums[lane])
-        })
+        }))
     }
 
-    fn posterior(&self, target: usize, t: f64, r: f64) -> (Vec<f64>, f64) {
+    fn posterior(&self, target: usize, t: f64, r: f64) -> Result<(Vec<f64>, f64)> {
         let (factor, along_mean) = match self.decomp.side {
             Side::Primal => (r, 0.0),
             Side::Dual => (-r / t, r / t),
         };
-        let factors = self.factors(&[t; LANES]);
-        let solve = |vector| {
-            let mut solved = forward(&factors, vector);
+        let factors = self.factors(&[t; LANES])?;
+        let solve = |vector: &[f64]| -> Result<Vec<Lanes>> {
+            let mut solved = forward(&factors, vector)?;
             backward(&factors, &mut solved);
-            solved
+            Ok(solved)
         };
-        let a = solve(self.decomp.target_vector(target));
-        let h = solve(self.decomp.mean_vector());
-        (a.iter().zip(&h).map(|(a, h)| a[0] + factor * h[0]).collect(), along_mean)
+        let a = solve(self.decomp.target_vector(target))?;
+        let h = solve(self.decomp.mean_vector())?;
+        let m = a.iter().zip(&h).map(|(a, h)| a[0] + factor * h[0]);
+        Ok((m.gathered(MEAN)?, along_mean))
     }
 }
 
 /// Eigenvalues and eigenvectors: sums over the spectrum at each t, without cancellation.
 impl Curve for Spectrum {
-    fn sums_at(&self, ts: &Lanes) -> [Sums; LANES] {
-        ts.map(|t| Sums {
+    fn sums_at(&self, ts: &Lanes) -> Result<[Sums; LANES]> {
+        Ok(ts.map(|t| Sums {
             log_determinant: log_determinant(&self.values, t),
             inverse: self.values.iter().map(|value| 1.0 / (value + t)).sum(),
             dof: self.values.iter().map(|value| value / (value + t)).sum(),
-        })
+        }))
     }
 
     fn extent(&self) -> (f64, f64) {
@@ -199,17 +208,18 @@ impl Curve for Spectrum {
         if least > 0.0 { 4.0 * f64::EPSILON * (largest / least).sqrt() } else { 0.0 }
     }
 
-    fn values_at(&self, ts: &Lanes, targets: &[usize]) -> ([Sums; LANES], Vec<[Point; LANES]>) {
+    fn values_at(&self, ts: &Lanes, targets: &[usize]) -> Result<ValuesAt> {
         let points = targets.iter().map(|target| ts.map(|t| self.point(*target, t)));
-        (self.sums_at(ts), points.collect())
+        Ok((self.sums_at(ts)?, points.gathered(POINTS)?))
     }
 
-    fn at(&self, pairs: &Pairs) -> [(Point, Sums); LANES] {
-        let sums = self.sums_at(&pairs.map(|(_, t)| t));
-        std::array::from_fn(|lane| (self.point(pairs[lane].0, pairs[lane].1), sums[lane]))
+    fn at(&self, pairs: &Pairs) -> Result<[(Point, Sums); LANES]> {
+        let sums = self.sums_at(&pairs.map(|(_, t)| t))?;
+        let one = |lane: usize| (self.point(pairs[lane].0, pairs[lane].1), sums[lane]);
+        Ok(std::array::from_fn(one))
     }
 
-    fn posterior(&self, target: usize, t: f64, r: f64) -> (Vec<f64>, f64) {
+    fn posterior(&self, target: usize, t: f64, r: f64) -> Result<(Vec<f64>, f64)> {
         let along_mean = if self.mean_outside > 0.0 { r / t } else { 0.0 };
         let along = self.target_scores(target).iter().zip(&self.mean);
         let e = self
@@ -217,7 +227,7 @@ impl Curve for Spectrum {
             .iter()
             .zip(along)
             .map(|(value, (x, u))| (value.sqrt() * x + r * u) / (value + t) - along_mean * u);
-        (e.collect(), along_mean)
+        Ok((e.gathered(MEAN)?, along_mean))
     }
 }
 

@@ -24,11 +24,13 @@
 
 use crate::decomp::{Prepared, Side};
 use crate::error::Result;
+use crate::linalg::memory::{Gather, filled};
 use crate::stats::Precision;
 use crate::threads::Context;
 
 use super::curves::{Curve, Tridiagonal};
 use super::evidence::Target;
+use super::grid::SEARCH;
 use super::search::Optimum;
 use super::sweeps::LANES;
 
@@ -71,13 +73,13 @@ pub(super) fn decided(
     let hides = stats.precision == Precision::Double && curve.decomp.hides_below(lo);
     let needed = hides || optima.iter().any(|best| !best.within());
     if curve.noise().is_none() || !needed {
-        return Ok(vec![true; optima.len()]);
+        return filled(true, optima.len(), SEARCH);
     }
     let (b, determinant) = match side {
         Side::Dual => (Vec::new(), 0.0),
         Side::Primal => (
-            curve.decomp.targets.primal(stats, &stats.mean_about_shift())?,
-            curve.sums_at(&[lo; LANES])[0].log_determinant,
+            curve.decomp.targets.primal(stats, &stats.mean_about_shift()?)?,
+            curve.sums_at(&[lo; LANES])?[0].log_determinant,
         ),
     };
     let is_large = stats.n_features > SMALL;
@@ -89,7 +91,7 @@ pub(super) fn decided(
             Ok(Residual { is_rounding: residual <= noise, bounds: bound <= best.evidence.value })
         })
     };
-    targets.iter().zip(optima).map(one).collect()
+    targets.iter().zip(optima).map(one).gathered_ok(SEARCH)
 }
 
 #[cfg(test)]

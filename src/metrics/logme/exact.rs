@@ -25,10 +25,12 @@
 
 use crate::decomp::{Prepared, rounding_noise};
 use crate::error::Result;
+use crate::linalg::memory::{filled, reserved};
 use crate::threads::Context;
 
 use super::curves::{Curve, Pairs};
 use super::evidence::Target;
+use super::grid::SEARCH;
 use super::sweeps::LANES;
 
 /// The least t at which rounding in a form of this order, or in features that are the same to seven
@@ -45,14 +47,13 @@ pub(super) fn count_distinct(
     (targets, t): (&[Target], f64),
     context: &Context<'_>,
 ) -> Result<Vec<Option<f64>>> {
-    let mut counts = Vec::with_capacity(targets.len());
     if prepared.stats.holds_rows() {
-        counts.resize(targets.len(), None);
-        return Ok(counts);
+        return filled(None, targets.len(), SEARCH);
     }
+    let mut counts = reserved(targets.len(), SEARCH)?;
     for group in targets.chunks(LANES) {
         let pairs: Pairs = std::array::from_fn(|lane| (group[lane.min(group.len() - 1)].column, t));
-        for (target, (point, sums)) in group.iter().zip(curve.at(&pairs)) {
+        for (target, (point, sums)) in group.iter().zip(curve.at(&pairs)?) {
             let evidence = target.evidence(&point, sums.log_determinant);
             let (dof, fit) = target.slope_parts(t, &point, &evidence, sums.dof);
             let (counted, rank, n) = (whole(dof), whole(sums.dof), target.effective());

@@ -3,12 +3,14 @@
 use crate::decomp::{CentredTargets, Prepared, Side, Spectrum};
 use crate::error::{Error, Result};
 use crate::linalg::blas::dot;
+use crate::linalg::memory::{Gather, filled};
 use crate::stats::Second;
 use crate::threads::Context;
 
 use super::curves::{Curve, Tridiagonal};
 use super::decided::decided;
 use super::evidence::Target;
+use super::grid::SEARCH;
 use super::search::{Location, Optimum, maximise};
 use super::{LogMe, exact};
 
@@ -56,7 +58,7 @@ impl LogMe {
             .zip(&shown)
             .filter(|(_, shown)| !matches!(shown, Shown::Maximum(_)))
             .map(|(target, _)| target)
-            .collect();
+            .gathered(SEARCH)?;
         let mut by_spectrum = Vec::new().into_iter();
         let mut dropped = false;
         if !open.is_empty() {
@@ -82,7 +84,7 @@ impl LogMe {
             };
             Some(Maximum { target, best, source })
         };
-        Ok(targets.into_iter().zip(shown).filter_map(decide).collect())
+        targets.into_iter().zip(shown).filter_map(decide).gathered(SEARCH)
     }
 
     /// Search the tridiagonal form; return its result for each target, and the least t searched.
@@ -96,15 +98,15 @@ impl LogMe {
         context: &Context<'_>,
     ) -> Result<(Vec<Shown>, f64)> {
         if prepared.from_samples {
-            return Ok((vec![Shown::Nothing; targets.len()], 0.0));
+            return Ok((filled(Shown::Nothing, targets.len(), SEARCH)?, 0.0));
         }
         let curve = Tridiagonal::new(prepared.decomp(context)?);
-        let range = self.range(prepared, &curve);
+        let range = self.range(prepared, &curve)?;
         let mut optima = maximise(&curve, targets, range, context)?;
         let rising = optima.iter().any(|best| best.location == Location::Rising);
         if rising && curve.decomp.side == Side::Primal {
             let counts = exact::count_distinct(prepared, &curve, (targets, range.0), context)?;
-            let again = count_again(targets, &counts);
+            let again = count_again(targets, &counts)?;
             if !again.is_empty() {
                 let found = maximise(&curve, &again, range, context)?;
                 let places = counts.iter().enumerate().filter(|(_, count)| count.is_some());
@@ -115,7 +117,7 @@ impl LogMe {
         let shown = |(best, decided)| {
             if decided { Shown::Maximum(best) } else { Shown::Candidate(best) }
         };
-        Ok((optima.into_iter().zip(decided).map(shown).collect(), range.0))
+        Ok((optima.into_iter().zip(decided).map(shown).gathered(SEARCH)?, range.0))
     }
 
     /// Search the spectrum; return its maximum for each target.
@@ -126,11 +128,11 @@ impl LogMe {
         targets: &mut [&mut Target],
         context: &Context<'_>,
     ) -> Result<Vec<Optimum>> {
-        let range = self.range(prepared, curve);
-        let mut all: Vec<Target> = targets.iter().map(|target| **target).collect();
+        let range = self.range(prepared, curve)?;
+        let mut all = targets.iter().map(|target| **target).gathered(SEARCH)?;
         let lo = exact::least_shift(prepared, curve);
         let counts = exact::count_distinct(prepared, curve, (&all, lo), context)?;
-        let exact = count_again(&mut all, &counts);
+        let exact = count_again(&mut all, &counts)?;
         if exact.is_empty() {
             return maximise(curve, &all, range, context);
         }
@@ -138,20 +140,20 @@ impl LogMe {
         // Directions below are those of rows that are equal to within rounding.
         let lo = if curve.extent().1 > lo { range.0 } else { lo };
         let mut found = maximise(curve, &exact, (lo, range.1), context)?.into_iter();
-        let others: Vec<Target> = all
+        let others = all
             .iter()
             .zip(&counts)
             .filter(|(_, count)| count.is_none())
             .map(|(target, _)| *target)
-            .collect();
+            .gathered(SEARCH)?;
         let mut others = maximise(curve, &others, range, context)?.into_iter();
         let one = |count: &Option<f64>| if count.is_some() { found.next() } else { others.next() };
-        Ok(counts.iter().filter_map(one).collect())
+        counts.iter().filter_map(one).gathered(SEARCH)
     }
 
     /// Return the targets to score.
     fn targets(self, prepared: &Prepared<'_>) -> Result<Vec<Target>> {
-        let centred = CentredTargets::new(prepared.stats);
+        let centred = CentredTargets::new(prepared.stats)?;
         let n_samples = prepared.stats.n_samples as f64;
         let n_distinct = match &prepared.stats.second {
             Second::Rows { weights, .. } => weights.len() as f64,
@@ -171,16 +173,16 @@ impl LogMe {
                 Err(Error::ZeroTarget { column })
             }
         };
-        let targets: Vec<_> = columns.filter(varies).map(target).collect::<Result<_>>()?;
+        let targets = columns.filter(varies).map(target).gathered_ok(SEARCH)?;
         if targets.is_empty() { Err(Error::NothingVaries) } else { Ok(targets) }
     }
 
     /// The range of t to search: down to where noise would be a thousandth of it, or, without
     /// noise, to far below the least eigenvalue; up to where the features cannot matter any more.
-    fn range(self, prepared: &Prepared<'_>, curve: &dyn Curve) -> (f64, f64) {
+    fn range(self, prepared: &Prepared<'_>, curve: &dyn Curve) -> Result<(f64, f64)> {
         const FAR_BELOW: f64 = 1e-30; // a residual may be 1e-26 of its target
         const FAR: f64 = 1e6; // what is left of the features' effect there is its square, 1e-12
-        let mean = prepared.stats.mean();
+        let mean = prepared.stats.mean()?;
         let of_mean =
             if self.intercept { 0.0 } else { prepared.stats.n_samples as f64 * dot(&mean, &mean) };
         let (largest, least) = curve.extent();
@@ -189,15 +191,15 @@ impl LogMe {
             _ if least > 0.0 => FAR_BELOW * least,
             _ => FAR_BELOW * of_mean,
         };
-        if lo > 0.0 { (lo, FAR * (largest + of_mean)) } else { (1.0, FAR) }
+        Ok(if lo > 0.0 { (lo, FAR * (largest + of_mean)) } else { (1.0, FAR) })
     }
 }
 
 /// Set the number of distinct rows of each target that has a count, and return those.
-fn count_again(targets: &mut [Target], counts: &[Option<f64>]) -> Vec<Target> {
+fn count_again(targets: &mut [Target], counts: &[Option<f64>]) -> Result<Vec<Target>> {
     let counted = targets.iter_mut().zip(counts).filter_map(|(target, count)| {
         target.n_distinct = (*count)?;
         Some(*target)
     });
-    counted.collect()
+    counted.gathered(SEARCH)
 }

@@ -5,6 +5,7 @@
 //! cut into eight fine ones.
 
 use crate::error::Result;
+use crate::linalg::memory::{Gather, append, filled, joined, zeros};
 use crate::threads::Context;
 
 use super::curves::Curve;
@@ -15,6 +16,8 @@ use super::sweeps::LANES;
 pub(super) const STEP: f64 = 1.0;
 /// Fine cells in a coarse one; its inner points fill the lanes but one.
 const PARTS: usize = LANES;
+/// Memory of a search: a few numbers a target.
+pub(super) const SEARCH: &str = "the search for the maxima of the targets";
 /// Differences of evidence that may be rounding, relative to max(1, |evidence|).
 pub(super) const LEVEL: f64 = 1e-12;
 
@@ -72,18 +75,23 @@ impl Task<'_> {
 
 impl<'a> Grid<'a> {
     /// Cover lo ≤ t ≤ hi.
-    pub(super) fn new(curve: &'a dyn Curve, targets: &'a [Target], (lo, hi): (f64, f64)) -> Self {
-        let mut points = vec![lo];
+    pub(super) fn new(
+        curve: &'a dyn Curve,
+        targets: &'a [Target],
+        (lo, hi): (f64, f64),
+    ) -> Result<Self> {
+        let mut points = filled(lo, 1, SEARCH)?;
         while points[points.len() - 1] < hi || points.len() % PARTS != 1 {
-            points.push(lo * (STEP * points.len() as f64 / PARTS as f64).exp());
+            let next = lo * (STEP * points.len() as f64 / PARTS as f64).exp();
+            append(&mut points, next, SEARCH)?;
         }
-        Self { curve, targets, points }
+        Ok(Self { curve, targets, points })
     }
 
     /// Evaluate the coarse points; `limits` are the values at t = ∞.
     pub(super) fn coarse(&self, limits: &[f64], context: &Context<'_>) -> Result<Coarse> {
         let n_coarse = self.points.len().div_ceil(PARTS);
-        let all: Vec<usize> = (0..self.targets.len()).collect();
+        let all = (0..self.targets.len()).gathered(SEARCH)?;
         let tasks: Vec<Task<'_>> = all
             .chunks(Task::MOST)
             .flat_map(|targets| {
@@ -92,8 +100,8 @@ impl<'a> Grid<'a> {
                     Task { first: i * PARTS, step: PARTS, count, targets }
                 })
             })
-            .collect();
-        let mut values = vec![0.0; all.len() * n_coarse];
+            .gathered(SEARCH)?;
+        let mut values = zeros::<f64>(all.len() * n_coarse, SEARCH)?;
         for (task, found) in tasks.iter().zip(self.values(&tasks, context)?) {
             for (target, found) in task.targets.iter().zip(found) {
                 let start = target * n_coarse + task.first / PARTS;
@@ -108,13 +116,12 @@ impl<'a> Grid<'a> {
             // Rising towards t = 0 counts however low it starts: it may have no end.
             let blur = self.curve.blur(self.points[0]);
             if values[0] > limit + rounding - blur || values[0] > values[1] + rounding {
-                at_lower_end.push(target);
+                append(&mut at_lower_end, target, SEARCH)?;
             }
-            cells.extend(may_exceed(values, highest + rounding).map(|i| Cell {
-                start: Node { target, point: i * PARTS },
-                highest,
-                ends: [values[i], values[i + 1]],
-            }));
+            for i in may_exceed(values, highest + rounding) {
+                let (start, ends) = (Node { target, point: i * PARTS }, [values[i], values[i + 1]]);
+                append(&mut cells, Cell { start, highest, ends }, SEARCH)?;
+            }
         }
         Ok(Coarse { at_lower_end, cells })
     }
@@ -122,21 +129,22 @@ impl<'a> Grid<'a> {
     /// Evaluate the points inside the cells, and return where the fine cells start that may hold the
     /// maximum.
     pub(super) fn fine(&self, cells: &[Cell], context: &Context<'_>) -> Result<Vec<Node>> {
-        let mut order: Vec<&Cell> = cells.iter().collect();
-        order.sort_by_key(|cell| cell.start.point); // stable: targets stay in order
-        let targets: Vec<usize> = order.iter().map(|cell| cell.start.target).collect();
+        let mut order = cells.iter().gathered(SEARCH)?;
+        order.sort_unstable_by_key(|cell| (cell.start.point, cell.start.target)); // each (point, target) occurs once
+        let targets = order.iter().map(|cell| cell.start.target).gathered(SEARCH)?;
         let mut tasks = Vec::new();
         let mut first = 0;
         for same in order.chunk_by(|a, b| a.start.point == b.start.point) {
             for targets in targets[first..first + same.len()].chunks(Task::MOST) {
                 let start = same[0].start.point + 1;
-                tasks.push(Task { first: start, step: 1, count: PARTS - 1, targets });
+                let task = Task { first: start, step: 1, count: PARTS - 1, targets };
+                append(&mut tasks, task, SEARCH)?;
             }
             first += same.len();
         }
-        let values = self.values(&tasks, context)?.concat();
+        let values = joined(self.values(&tasks, context)?, SEARCH)?;
 
-        let mut highest: Vec<f64> = vec![f64::NEG_INFINITY; self.targets.len()];
+        let mut highest = filled(f64::NEG_INFINITY, self.targets.len(), SEARCH)?;
         for (cell, values) in order.iter().zip(&values) {
             let best = &mut highest[cell.start.target];
             *best = values[..PARTS - 1].iter().fold(best.max(cell.highest), |a, b| a.max(*b));
@@ -148,7 +156,9 @@ impl<'a> Grid<'a> {
             all[1..PARTS].copy_from_slice(&values[..PARTS - 1]);
             all[PARTS] = last;
             let chosen = may_exceed(&all, highest[start.target]);
-            found.extend(chosen.map(|part| Node { point: start.point + part, ..start }));
+            for part in chosen {
+                append(&mut found, Node { point: start.point + part, ..start }, SEARCH)?;
+            }
         }
         Ok(found)
     }
@@ -160,13 +170,13 @@ impl<'a> Grid<'a> {
             let ts = std::array::from_fn(|lane| self.points[first + step * lane.min(count - 1)]);
             let targets: Vec<&Target> = targets.iter().map(|i| &self.targets[*i]).collect();
             let columns: Vec<usize> = targets.iter().map(|target| target.column).collect();
-            let (sums, found) = self.curve.values_at(&ts, &columns);
+            let (sums, found) = self.curve.values_at(&ts, &columns)?;
             let values = targets.iter().zip(found).map(|(target, found)| {
                 std::array::from_fn(|lane| {
                     target.evidence(&found[lane], sums[lane].log_determinant).value
                 })
             });
-            Ok(values.collect())
+            values.gathered(SEARCH)
         })
     }
 }
@@ -198,7 +208,7 @@ mod tests {
         let (spectrum, target) = one_direction(3.0, 4.0, 5.0, 20);
         let targets = [target];
         for hi in [1.0, 7.0, 1e9] {
-            let grid = Grid::new(&spectrum, &targets, (0.5, hi));
+            let grid = Grid::new(&spectrum, &targets, (0.5, hi)).unwrap();
             assert_eq!(grid.points.len() % PARTS, 1);
             assert!(grid.points.last().is_some_and(|last| *last >= hi));
             let ratios = grid.points.windows(2).map(|pair| (pair[1] / pair[0]).ln());
@@ -221,12 +231,12 @@ mod tests {
     fn the_fine_cell_of_a_known_maximum_is_found() {
         let (spectrum, target) = two_directions();
         let targets = [target];
-        let grid = Grid::new(&spectrum, &targets, (1e-9, 1e9));
+        let grid = Grid::new(&spectrum, &targets, (1e-9, 1e9)).unwrap();
         let context = Context::serial();
         let coarse = grid.coarse(&[target.value(target.whole(), 0.0)], &context).unwrap();
         let cells = grid.fine(&coarse.cells, &context).unwrap();
         let value = |t: f64| {
-            let (sums, points) = spectrum.values_at(&[t; LANES], &[0]);
+            let (sums, points) = spectrum.values_at(&[t; LANES], &[0]).unwrap();
             target.evidence(&points[0][0], sums[0].log_determinant).value
         };
         let best = (0..40_000)

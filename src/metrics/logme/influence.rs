@@ -35,7 +35,7 @@ use crate::decomp::{Prepared, Shifted, Side, Spectrum};
 use crate::error::Result;
 use crate::input::Rows;
 use crate::linalg::blas::{dot, product_into, triangular_product};
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::{Gather, copied, joined, reserved, zeros};
 use crate::threads::{Context, chunks};
 
 use super::super::Inputs;
@@ -49,6 +49,8 @@ use super::search::{Location, Optimum};
 /// The tolerated relative and absolute difference between two computations of one evidence. Beyond
 /// it, influences from one computation do not belong to the score of the other.
 const SAME: f64 = 1e-7;
+
+const TERMS: &str = "the terms of the influences";
 
 /// The constants of a target that all rows share.
 struct Terms {
@@ -142,12 +144,12 @@ pub(super) fn influence(
     let rows = CentredRows::new(inputs)?;
     let answers = Answers::new(inputs, &rows)?;
     let n_columns = inputs.prepared()?.stats.n_targets();
-    let chunks = chunks(rows.n_rows(), ((1 << 19) / rows.n_cols()).clamp(32, 256));
+    let chunks = chunks(rows.n_rows(), ((1 << 19) / rows.n_cols()).clamp(32, 256))?;
     let parts = context.map(chunks.len(), |chunk| {
         let inverse = standard.map(|standard| standard.inverse);
         posterior.of_rows(&rows, inverse, chunks[chunk].clone(), &answers, n_columns)
     })?;
-    Ok(Some(parts.into_iter().flatten().collect()))
+    joined(parts, "the influences of the rows").map(Some)
 }
 
 /// From the tridiagonal form of S; none unless it decided all targets.
@@ -170,7 +172,7 @@ fn of_form(
     }
     let (order, n_targets) = (decomp.order(), maxima.len());
     let curve = Tridiagonal::new(decomp);
-    let (mut terms, mut shifts) = (Vec::with_capacity(n_targets), Vec::new());
+    let (mut terms, mut shifts) = (reserved(n_targets, TERMS)?, reserved(n_targets, TERMS)?);
     // (2 · targets, order).
     let mut solved = zeros::<f64>(order * 2 * n_targets, "the posterior means")?;
     for (k, one) in maxima.iter().enumerate() {
@@ -178,9 +180,9 @@ fn of_form(
         let mut own = Terms::without_signal(one);
         if best.location != Location::NoSignal {
             let Optimum { t, evidence, .. } = best;
-            let Some(shifted) = Shifted::new(&decomp.form, *t, 0.0) else { return Ok(None) };
-            let (m, _) = curve.posterior(target.column, *t, evidence.r);
-            let mut v = decomp.mean_vector().to_vec();
+            let Some(shifted) = Shifted::new(&decomp.form, *t, 0.0)? else { return Ok(None) };
+            let (m, _) = curve.posterior(target.column, *t, evidence.r)?;
+            let mut v = copied(decomp.mean_vector(), TERMS)?;
             shifted.solve(&mut v);
             let along = |vector: &[f64]| dot(decomp.mean_vector(), vector);
             own = own.at(target, evidence, along(&m), along(&v));
@@ -194,20 +196,20 @@ fn of_form(
     let scales = if standard.is_some() {
         // Σ w t (S + tI)⁻¹ over the targets with signal, and Σ w α m².
         let signal = maxima.iter().filter(|one| one.best.location != Location::NoSignal);
-        let with_t: Vec<(&Shifted, f64)> = shifts
+        let with_t = shifts
             .iter()
             .zip(signal)
             .map(|((shifted, weight), one)| (shifted, weight * one.best.t))
-            .collect();
+            .gathered(TERMS)?;
         let total: f64 = shifts.iter().map(|(_, weight)| weight).sum();
         let shrunk = weighted_inverse(&decomp.form, &with_t, context)?;
-        let diagonal = shrunk.iter().step_by(order + 1).map(|entry| entry - total).collect();
-        Some(scale_slopes(diagonal, prepared, maxima, &solved))
+        let diagonal = shrunk.iter().step_by(order + 1).map(|entry| entry - total);
+        Some(scale_slopes(diagonal.gathered(TERMS)?, prepared, maxima, &solved))
     } else {
         None
     };
     let solved = transposed(&solved, order)?;
-    let shifts: Vec<(&Shifted, f64)> = shifts.iter().map(|(one, weight)| (one, *weight)).collect();
+    let shifts = shifts.iter().map(|(one, weight)| (one, *weight)).gathered(TERMS)?;
     let inverse = weighted_inverse(&decomp.form, &shifts, context)?;
     Ok(Some(Posterior { coordinates: Coordinates::Features(inverse), solved, terms, scales }))
 }
@@ -253,8 +255,8 @@ fn of_spectrum(
         &own
     };
     let (rank, n_targets) = (spectrum.values.len(), maxima.len());
-    let mut terms = Vec::with_capacity(n_targets);
-    let (mut diagonal, mut kept) = (vec![0.0; rank], vec![0.0; rank]);
+    let mut terms = reserved(n_targets, TERMS)?;
+    let (mut diagonal, mut kept) = (zeros::<f64>(rank, TERMS)?, zeros::<f64>(rank, TERMS)?);
     let mut solved = zeros::<f64>(rank * 2 * n_targets, "the posterior means")?;
     for (k, one) in maxima.iter().enumerate() {
         let (target, best) = (&one.target, &one.best);
@@ -288,13 +290,13 @@ fn of_spectrum(
     let n_features = prepared.stats.n_features;
     let scales = if standard.is_some() {
         // t (S + tI)⁻¹ⱼⱼ − 1 = −Σ vⱼ² λ/(λ + t), and m = Σ e v.
-        let mut slopes = vec![0.0; n_features];
+        let mut slopes = zeros::<f64>(n_features, TERMS)?;
         for (v, kept) in spectrum.basis.chunks_exact(n_features).zip(&kept) {
             slopes.iter_mut().zip(v).for_each(|(slope, v)| *slope += kept * v * v);
         }
         let along = transposed(&solved, 2 * n_targets)?;
         let along = &along[..rank * n_targets];
-        let means = spectrum.to_features(prepared, along, &vec![0.0; n_targets])?;
+        let means = spectrum.to_features(prepared, along, &zeros(n_targets, TERMS)?)?;
         Some(scale_slopes(slopes, prepared, maxima, &means))
     } else {
         None
@@ -320,7 +322,7 @@ impl Posterior {
             answers.read(rows, i, y);
         }
         let mut panel = rows.panel(range)?;
-        let mut moved = vec![0.0; n]; // by the scales
+        let mut moved = zeros::<f64>(n, TERMS)?; // by the scales
         if let (Some(inverse), Some(scales)) = (inverse, &self.scales) {
             for (row, moved) in panel.chunks_exact_mut(inverse.len()).zip(&mut moved) {
                 for ((z, inverse), slope) in row.iter_mut().zip(inverse).zip(scales) {
@@ -363,19 +365,19 @@ impl Posterior {
             Coordinates::Features(inverse) => {
                 product_into(&centred, &self.solved, &mut along, n, n_columns);
                 let order = centred.len() / n;
-                let mut reach = centred.clone();
+                let mut reach = copied(&centred, "a panel of rows")?;
                 triangular_product(&mut reach, inverse, order);
                 let rows = centred.chunks_exact(order).zip(reach.chunks_exact(order));
-                rows.map(|(x, reach)| -dot(x, reach)).collect()
+                rows.map(|(x, reach)| -dot(x, reach)).gathered(TERMS)?
             }
-            Coordinates::Directions { diagonal, .. } if diagonal.is_empty() => vec![0.0; n],
+            Coordinates::Directions { diagonal, .. } if diagonal.is_empty() => zeros(n, TERMS)?,
             Coordinates::Directions { basis, diagonal } => {
                 let mut e = zeros::<f64>(n * diagonal.len(), "a panel of coordinates")?;
                 product_into(&centred, basis, &mut e, n, diagonal.len());
                 product_into(&e, &self.solved, &mut along, n, n_columns);
                 let square =
                     |e: &[f64]| e.iter().zip(diagonal).map(|(e, d)| e * e * d).sum::<f64>();
-                e.chunks_exact(diagonal.len()).map(|e| -square(e)).collect()
+                e.chunks_exact(diagonal.len()).map(|e| -square(e)).gathered(TERMS)?
             }
         };
         Ok((along, total))

@@ -40,7 +40,7 @@ use ndarray::{Array1, Array2, ArrayView1};
 use crate::decomp::Prepared;
 use crate::error::{Error, Result};
 use crate::input::Block;
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::{Gather, joined, reserved, zeros};
 use crate::stats::{Held, Precision, Second, Stats};
 use crate::threads::Context;
 
@@ -52,12 +52,16 @@ use influence::{Standardised, influence};
 use rounding::rounding;
 use search::Location;
 
+/// Numbers of an outcome, one a target.
+const RESULTS: &str = "the results of the targets";
+
 pub(super) const METRIC: Metric = Metric {
     name: "logme",
     title: "LogME",
     summary: "log maximum evidence of a Bayesian linear model from features to targets",
     needs: &[Needs::Stats],
     tasks: &["classification", "regression", "multilabel"],
+    decomposes: true,
     cost: "N D min(N, D) + min(N, D)^3 + C min(N, D)",
     source: "You et al., ICML 2021",
     compute: |inputs, options, context| {
@@ -121,8 +125,8 @@ impl LogMe {
         let scaled = prepared.standardised(&stats, &inverse, samples)?;
         let standard = Standardised { prepared: &scaled, inverse: &inverse };
         let mut outcome = self.score(&scaled, inputs, Some(standard), context)?;
-        let mean = prepared.stats.mean();
-        let mut moved = Vec::new();
+        let mean = prepared.stats.mean()?;
+        let mut moved = reserved(outcome.per_target.len(), RESULTS)?;
         for (name, detail) in &mut outcome.details {
             match detail {
                 Detail::Matrix(coef) if *name == "coef" => {
@@ -188,21 +192,21 @@ impl LogMe {
         context: &Context<'_>,
     ) -> Result<Outcome> {
         let rounding = rounding(prepared, maxima, context)?;
-        let mut outcome = outcome(prepared, maxima, rounding);
+        let mut outcome = outcome(prepared, maxima, rounding)?;
         if self.keep_coef {
             let coef = coefficients(prepared, maxima, context)?;
-            let mean = Array1::from(prepared.stats.mean());
+            let mean = Array1::from(prepared.stats.mean()?);
             let offset = |(one, m): (&Maximum, ArrayView1<'_, f64>)| {
                 if self.intercept { one.target.mean - m.dot(&mean) } else { 0.0 }
             };
-            let offset = maxima.iter().zip(coef.rows()).map(offset).collect();
+            let offset = maxima.iter().zip(coef.rows()).map(offset).gathered(RESULTS)?;
             outcome.details.push(("coef", Detail::Matrix(coef)));
             outcome.details.push(("offset", Detail::Numbers(offset)));
         }
         let n_targets = prepared.stats.n_targets();
         let n_left_out = n_targets - maxima.len();
         if n_left_out > 0 {
-            let kept = maxima.iter().map(|one| one.target.column).collect();
+            let kept = maxima.iter().map(|one| one.target.column).gathered(RESULTS)?;
             outcome.details.push(("kept", Detail::Counts(kept)));
             outcome.warnings.push(super::left_out(n_left_out, n_targets));
         }
@@ -221,30 +225,33 @@ fn coefficients(
     let mut coef =
         Array2::from_shape_vec((maxima.len(), n_features), coef).map_err(|_| Error::NoData)?;
     for source in [Source::Form, Source::Spectrum] {
-        let chosen: Vec<usize> = (0..maxima.len())
+        let chosen = (0..maxima.len())
             .filter(|i| maxima[*i].source == source)
             .filter(|i| maxima[*i].best.location != Location::NoSignal)
-            .collect();
+            .gathered(RESULTS)?;
         if chosen.is_empty() {
             continue;
         }
-        let posteriors = |curve: &dyn Curve| -> (Vec<f64>, Vec<f64>) {
-            let posterior = |i: &usize| {
+        let posteriors = |curve: &dyn Curve| -> Result<(Vec<f64>, Vec<f64>)> {
+            let mut along = reserved(chosen.len(), RESULTS)?;
+            let mut along_mean = reserved(chosen.len(), RESULTS)?;
+            for i in &chosen {
                 let Maximum { target, best, .. } = &maxima[*i];
-                curve.posterior(target.column, best.t, best.evidence.r)
-            };
-            let (along, along_mean): (Vec<Vec<f64>>, _) = chosen.iter().map(posterior).unzip();
-            (along.concat(), along_mean)
+                let (m, f) = curve.posterior(target.column, best.t, best.evidence.r)?;
+                along.push(m);
+                along_mean.push(f);
+            }
+            Ok((joined(along, RESULTS)?, along_mean))
         };
         let means = match source {
             Source::Form => {
                 let decomp = prepared.decomp(context)?;
-                let (along, along_mean) = posteriors(&Tridiagonal::new(decomp));
+                let (along, along_mean) = posteriors(&Tridiagonal::new(decomp))?;
                 decomp.to_features(prepared.stats, along, &along_mean, context)?
             }
             Source::Spectrum => {
                 let spectrum = prepared.spectrum(context)?;
-                let (along, along_mean) = posteriors(spectrum);
+                let (along, along_mean) = posteriors(spectrum)?;
                 spectrum.to_features(prepared, &along, &along_mean)?
             }
         };
@@ -255,7 +262,7 @@ fn coefficients(
     Ok(coef)
 }
 
-fn outcome(prepared: &Prepared<'_>, maxima: &[Maximum], rounding: Vec<f64>) -> Outcome {
+fn outcome(prepared: &Prepared<'_>, maxima: &[Maximum], rounding: Vec<f64>) -> Result<Outcome> {
     const EXACT: f64 = 1e-9;
     let n_targets = maxima.len();
     let count = |location| maxima.iter().filter(|one| one.best.location == location).count();
@@ -263,7 +270,7 @@ fn outcome(prepared: &Prepared<'_>, maxima: &[Maximum], rounding: Vec<f64>) -> O
         Location::Rising => f64::INFINITY,
         _ => one.best.evidence.value,
     });
-    let per_target: Vec<f64> = values.collect();
+    let per_target: Vec<f64> = values.gathered(RESULTS)?;
     let beta = maxima.iter().map(|Maximum { target, best, .. }| match best.location {
         Location::LowerEnd | Location::Rising => f64::INFINITY,
         _ => target.precision(best.evidence.q),
@@ -304,13 +311,15 @@ fn outcome(prepared: &Prepared<'_>, maxima: &[Maximum], rounding: Vec<f64>) -> O
         ));
     }
     let value = per_target.iter().sum::<f64>() / per_target.len() as f64;
+    let converged = per_target.iter().map(|v| v.is_finite());
+    let iterations = maxima.iter().map(|one| one.best.evaluations);
     let mut outcome = Outcome {
         details: vec![
-            ("alpha", Detail::Numbers(alpha.collect())),
-            ("beta", Detail::Numbers(beta.collect())),
-            ("converged", Detail::Flags(per_target.iter().map(|v| v.is_finite()).collect())),
+            ("alpha", Detail::Numbers(alpha.gathered(RESULTS)?)),
+            ("beta", Detail::Numbers(beta.gathered(RESULTS)?)),
+            ("converged", Detail::Flags(converged.gathered(RESULTS)?)),
             ("rounding", Detail::Numbers(rounding)),
-            ("iterations", Detail::Counts(maxima.iter().map(|one| one.best.evaluations).collect())),
+            ("iterations", Detail::Counts(iterations.gathered(RESULTS)?)),
         ],
         warnings,
         exact,
@@ -321,5 +330,5 @@ fn outcome(prepared: &Prepared<'_>, maxima: &[Maximum], rounding: Vec<f64>) -> O
     if let Some(least) = repeating.map(|target| target.n_distinct as usize).min() {
         outcome.details.push(("distinct_rows", Detail::Count(least)));
     }
-    outcome
+    Ok(outcome)
 }

@@ -5,10 +5,11 @@
 
 use super::curves::{Pairs, Sums};
 use super::evidence::{Evidence, Target};
-use super::grid::{Grid, LEVEL, Node, STEP};
+use super::grid::{Grid, LEVEL, Node, SEARCH, STEP};
 use super::search::Location;
 use super::sweeps::LANES;
 use crate::error::Result;
+use crate::linalg::memory::{Gather, joined};
 use crate::threads::Context;
 
 /// A root is close enough if its bracket is shorter than this in ln t.
@@ -51,22 +52,22 @@ pub(super) fn sample_nodes(
     nodes: &[Node],
     context: &Context<'_>,
 ) -> Result<Vec<Sample>> {
-    let groups: Vec<&[Node]> = nodes.chunks(LANES).collect();
+    let groups = nodes.chunks(LANES).gathered(SEARCH)?;
     let samples = context.map(groups.len(), |group| {
         let at: Vec<(usize, f64)> =
             groups[group].iter().map(|node| (node.target, grid.points[node.point])).collect();
-        Ok(sample(grid, &at))
+        sample(grid, &at)
     })?;
-    Ok(samples.concat())
+    joined(samples, SEARCH)
 }
 
 /// Samples of up to [`LANES`] pairs of a target and t.
-fn sample(grid: &Grid<'_>, at: &[(usize, f64)]) -> Vec<Sample> {
+fn sample(grid: &Grid<'_>, at: &[(usize, f64)]) -> Result<Vec<Sample>> {
     let pairs: Pairs = std::array::from_fn(|lane| {
         let (target, t) = at[lane.min(at.len() - 1)];
         (grid.targets[target].column, t)
     });
-    let points = grid.curve.at(&pairs);
+    let points = grid.curve.at(&pairs)?;
     let one = |((target, t), (point, sums)): (&(usize, f64), _)| {
         let target = &grid.targets[*target];
         let sums: &Sums = sums;
@@ -74,7 +75,7 @@ fn sample(grid: &Grid<'_>, at: &[(usize, f64)]) -> Vec<Sample> {
         let slope = target.slope(*t, point, &evidence, sums.dof);
         Sample { x: t.ln(), t: *t, evidence, sums: *sums, slope }
     };
-    at.iter().zip(points.iter().map(|(point, sums)| (point, sums))).map(one).collect()
+    Ok(at.iter().zip(points.iter().map(|(point, sums)| (point, sums))).map(one).collect())
 }
 
 /// An interval of ln t that holds a local maximum of a target.
@@ -157,14 +158,14 @@ impl Bracket {
 }
 
 /// Narrow up to [`LANES`] brackets side by side until each holds its root closely enough.
-pub(super) fn refine(grid: &Grid<'_>, brackets: &mut [Bracket]) {
+pub(super) fn refine(grid: &Grid<'_>, brackets: &mut [Bracket]) -> Result<()> {
     loop {
         let mut open: Vec<&mut Bracket> = brackets.iter_mut().filter(|one| !one.done).collect();
         if open.is_empty() {
-            return;
+            return Ok(());
         }
         let at: Vec<(usize, f64)> = open.iter().map(|one| (one.target, one.next)).collect();
-        for (bracket, sample) in open.iter_mut().zip(sample(grid, &at)) {
+        for (bracket, sample) in open.iter_mut().zip(sample(grid, &at)?) {
             bracket.take(sample, grid.targets[bracket.target].effective());
         }
     }
@@ -181,10 +182,10 @@ mod tests {
         let (lambda, x, outside, n_samples) = (3.0, 4.0, 5.0, 20);
         let (spectrum, target) = one_direction(lambda, x, outside, n_samples);
         let targets = [target];
-        let grid = Grid::new(&spectrum, &targets, (1e-6, 1e6));
-        let ends = sample(&grid, &[(0, 1e-6), (0, 1e6)]);
+        let grid = Grid::new(&spectrum, &targets, (1e-6, 1e6)).unwrap();
+        let ends = sample(&grid, &[(0, 1e-6), (0, 1e6)]).unwrap();
         let mut brackets = [Bracket::new(0, ends[0], ends[1]).unwrap()];
-        refine(&grid, &mut brackets);
+        refine(&grid, &mut brackets).unwrap();
         let root = outside * lambda / ((target.effective() - 1.0) * x * x - outside);
         let found = brackets[0].best;
         assert!((found.t / root).ln().abs() < 1e-7, "{} is not {root}", found.t);
@@ -196,11 +197,11 @@ mod tests {
     fn slopes_are_derivatives_of_the_evidence() {
         let (spectrum, target) = one_direction(3.0, 4.0, 5.0, 20);
         let targets = [target];
-        let grid = Grid::new(&spectrum, &targets, (1e-6, 1e6));
+        let grid = Grid::new(&spectrum, &targets, (1e-6, 1e6)).unwrap();
         let h = 1e-5;
         for x in [-3.0, 0.0, 2.0_f64] {
             let at = [x - h, x, x + h].map(|x| (0, x.exp()));
-            let [low, middle, high] = <[Sample; 3]>::try_from(sample(&grid, &at)).unwrap();
+            let [low, middle, high] = <[Sample; 3]>::try_from(sample(&grid, &at).unwrap()).unwrap();
             let slope = target.effective() * (high.evidence.value - low.evidence.value) / h;
             assert!((middle.slope - slope).abs() < 1e-8, "{} is not {slope}", middle.slope);
         }

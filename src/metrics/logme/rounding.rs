@@ -29,11 +29,13 @@
 
 use crate::decomp::{Prepared, Side, Spectrum, rounding as unit_of};
 use crate::error::Result;
+use crate::linalg::memory::Gather;
 use crate::threads::Context;
 
 use super::curves::{Curve, Tridiagonal};
 use super::evidence::{Evidence, Target};
 use super::find::{Maximum, Source};
+use super::grid::SEARCH;
 use super::search::{Location, Optimum};
 
 /// A residual whose rounding is below this fraction of its target is an exact fit.
@@ -56,11 +58,11 @@ pub(super) fn rounding(
     let one = |Maximum { target, best, source }: &Maximum| {
         let error = match (&curve, source) {
             (Some(curve), Source::Form) => of_form(curve, target, best),
-            _ => of_spectrum(prepared.spectrum(context)?, target, best),
+            _ => of_spectrum(prepared.spectrum(context)?, target, best)?,
         };
         Ok(error / (2.0 * target.effective()))
     };
-    maxima.iter().map(one).collect()
+    maxima.iter().map(one).gathered_ok(SEARCH)
 }
 
 /// ε(x): the largest |ln a − ln a'| for |a − a'| ≤ x a'.
@@ -152,24 +154,24 @@ fn spread_and_gap_of_form(curve: &Tridiagonal<'_>, target: &Target, best: &Optim
 }
 
 /// Steps 1 to 5 from a spectrum, with w₀ = (S + tI)⁻¹b and v = (S + tI)⁻¹μ.
-fn of_spectrum(spectrum: &Spectrum, target: &Target, best: &Optimum) -> f64 {
+fn of_spectrum(spectrum: &Spectrum, target: &Target, best: &Optimum) -> Result<f64> {
     let (t, n) = (best.t, target.effective());
     let Evidence { q, r, gap, spread, .. } = best.evidence;
     let noise = spectrum.outside_noise[target.column];
     let misfit = spectrum.misfit[target.column];
     if misfit.is_infinite() {
-        return f64::INFINITY;
+        return Ok(f64::INFINITY);
     }
     if best.location == Location::NoSignal {
-        return 0.0;
+        return Ok(0.0);
     }
     if spectrum.dropped {
-        return f64::INFINITY;
+        return Ok(f64::INFINITY);
     }
     if best.location == Location::Rising {
-        return if noise > EXACT * target.square { f64::INFINITY } else { 0.0 };
+        return Ok(if noise > EXACT * target.square { f64::INFINITY } else { 0.0 });
     }
-    let along = Along::new(spectrum, target, t);
+    let along = Along::new(spectrum, target, t)?;
     let determinant = along.determinant();
     let (residual, of_gap) = match spectrum.amplified {
         None => (along.residual_of_samples(), along.gap_of_samples()),
@@ -180,13 +182,13 @@ fn of_spectrum(spectrum: &Spectrum, target: &Target, best: &Optimum) -> f64 {
     let anywhere = n * anywhere(along.outside, noise, misfit);
     if target.intercept {
         let rest = n * residual / q;
-        return Errors { determinant, residual: 0.0, spread: 0.0, rest }.total(n).max(anywhere);
+        return Ok(Errors { determinant, residual: 0.0, spread: 0.0, rest }.total(n).max(anywhere));
     }
     let of_spread = target.n_samples * along.mean_product(spectrum, t) / spread;
     let of_gap = of_gap + 2.0 * f64::EPSILON * target.mean.abs();
     let of_q = residual + 2.0 * r.abs() * of_gap + gap * r * of_spread;
     let rest = n * of_q / q;
-    Errors { determinant, residual: 0.0, spread: of_spread, rest }.total(n).max(anywhere)
+    Ok(Errors { determinant, residual: 0.0, spread: of_spread, rest }.total(n).max(anywhere))
 }
 
 /// The error of ln q at any t, and not only at the maximum, from the part of the target outside the
@@ -230,7 +232,7 @@ struct Along {
 }
 
 impl Along {
-    fn new(spectrum: &Spectrum, target: &Target, t: f64) -> Self {
+    fn new(spectrum: &Spectrum, target: &Target, t: f64) -> Result<Self> {
         let unit = unit_of(spectrum.values.len());
         let largest = spectrum.values.last().copied().unwrap_or(0.0).sqrt();
         let (mut w, mut v) = (Size::default(), Size::default());
@@ -242,9 +244,10 @@ impl Along {
             let (share, tilt) = (t / (value + t), largest / value.sqrt());
             Direction { score: *score, share, tilt, amplified }
         };
-        let directions = scores.enumerate().map(direction).collect();
+        let directions =
+            scores.enumerate().map(direction).gathered("the directions of a spectrum")?;
         let (root, outside) = (target.square.sqrt(), spectrum.outside[target.column]);
-        Self { directions, unit, change: unit * largest, root, outside, w, v }
+        Ok(Self { directions, unit, change: unit * largest, root, outside, w, v })
     }
 
     /// Step 1: δΔ = Σ ε(δλ/λ) λ/(λ + t), with δλ/λ = u (2 s₁/s + amplified²).

@@ -10,11 +10,12 @@
 //! ten thousand random targets; a fine cell is an eighth of an e-fold.)
 
 use crate::error::{Error, Result};
+use crate::linalg::memory::{Gather, grow};
 use crate::threads::Context;
 
 use super::curves::{Curve, Sums};
 use super::evidence::{Evidence, Target};
-use super::grid::{Coarse, Grid, LEVEL, Node};
+use super::grid::{Coarse, Grid, LEVEL, Node, SEARCH};
 use super::roots::{Bracket, Sample, refine, sample_nodes};
 use super::sweeps::LANES;
 
@@ -79,15 +80,16 @@ pub(super) fn maximise(
     if !(range.0 > 0.0 && range.0 < range.1 && range.1.is_finite()) {
         return Err(Error::Undefined { metric: "logme" });
     }
-    let grid = Grid::new(curve, targets, range);
-    let mut optima: Vec<Optimum> = targets.iter().map(Optimum::without_signal).collect();
-    let limits: Vec<f64> = optima.iter().map(|best| best.evidence.value).collect();
+    let grid = Grid::new(curve, targets, range)?;
+    let mut optima = targets.iter().map(Optimum::without_signal).gathered(SEARCH)?;
+    let limits = optima.iter().map(|best| best.evidence.value).gathered(SEARCH)?;
 
     let Coarse { at_lower_end, cells } = grid.coarse(&limits, context)?;
     let cells = grid.fine(&cells, context)?;
     // The derivative at the lower ends and at both ends of the cells, each once.
-    let mut nodes: Vec<Node> =
-        at_lower_end.iter().map(|target| Node { target: *target, point: 0 }).collect();
+    let ends = at_lower_end.iter().map(|target| Node { target: *target, point: 0 });
+    let mut nodes = ends.gathered(SEARCH)?;
+    grow(&mut nodes, 2 * cells.len(), SEARCH)?;
     nodes.extend(cells.iter().flat_map(|cell| [*cell, cell.next()]));
     nodes.sort_unstable();
     nodes.dedup();
@@ -98,12 +100,9 @@ pub(super) fn maximise(
     }
 
     let bracket = |cell: Node| Bracket::new(cell.target, sample(cell)?, sample(cell.next())?);
-    let mut brackets: Vec<Bracket> = cells.into_iter().filter_map(bracket).collect();
-    let mut groups: Vec<&mut [Bracket]> = brackets.chunks_mut(LANES).collect();
-    context.for_each_mut(&mut groups, |_, group| {
-        refine(&grid, group);
-        Ok(())
-    })?;
+    let mut brackets = cells.into_iter().filter_map(bracket).gathered(SEARCH)?;
+    let mut groups = brackets.chunks_mut(LANES).gathered(SEARCH)?;
+    context.for_each_mut(&mut groups, |_, group| refine(&grid, group))?;
     for bracket in &brackets {
         let best = &mut optima[bracket.target];
         best.evaluations += bracket.evaluations;
@@ -201,7 +200,7 @@ pub(super) mod tests {
         let case = two_directions();
         let (spectrum, target) = &case;
         let value = |t: f64| {
-            let (sums, points) = spectrum.values_at(&[t; LANES], &[0]);
+            let (sums, points) = spectrum.values_at(&[t; LANES], &[0]).unwrap();
             target.evidence(&points[0][0], sums[0].log_determinant).value
         };
         let grid: Vec<f64> =

@@ -5,7 +5,12 @@
 
 use multiversion::multiversion;
 
+use crate::error::Result;
 use crate::linalg::lapack::TridiagonalForm;
+use crate::linalg::memory::reserved;
+
+const FACTORS: &str = "the factors of a tridiagonal form";
+const SOLVED: &str = "the solutions of a tridiagonal form";
 
 /// Number of values of t that are evaluated side by side.
 pub(super) const LANES: usize = 8;
@@ -27,11 +32,11 @@ pub(super) struct Factors {
 /// The pivots of T + tI, whose product is its determinant, while Σ p'/p is the trace of its inverse.
 /// They are multiplied over `scale`, a number above all eigenvalues.
 #[multiversion(targets("x86_64+avx2"))]
-pub(super) fn factorise(form: &TridiagonalForm, scale: f64, ts: &Lanes) -> Factors {
+pub(super) fn factorise(form: &TridiagonalForm, scale: f64, ts: &Lanes) -> Result<Factors> {
     const RUN: usize = 16; // pivots to a logarithm: each at least 1e-13 of the scale
     let order = form.diagonal.len();
-    let mut inverse = Vec::with_capacity(order);
-    let mut multiplier = Vec::with_capacity(order);
+    let mut inverse = reserved(order, FACTORS)?;
+    let mut multiplier = reserved(order, FACTORS)?;
     let over = 1.0 / scale;
     let [mut log, mut trace, mut below, mut carried] = [[0.0; LANES]; 4];
     let [mut product, mut slope] = [[1.0; LANES], [0.0; LANES]];
@@ -56,14 +61,14 @@ pub(super) fn factorise(form: &TridiagonalForm, scale: f64, ts: &Lanes) -> Facto
             }
         }
     }
-    Factors { inverse, multiplier, log, trace }
+    Ok(Factors { inverse, multiplier, log, trace })
 }
 
 /// L⁻¹v for one vector in all lanes.
 #[multiversion(targets("x86_64+avx2"))]
-pub(super) fn forward(factors: &Factors, vector: &[f64]) -> Vec<Lanes> {
+pub(super) fn forward(factors: &Factors, vector: &[f64]) -> Result<Vec<Lanes>> {
     let (mut y, mut below) = ([0.0; LANES], [0.0; LANES]);
-    let mut solved = Vec::with_capacity(vector.len());
+    let mut solved = reserved(vector.len(), SOLVED)?;
     for (value, multiplier) in vector.iter().zip(&factors.multiplier) {
         for lane in 0..LANES {
             y[lane] = value - below[lane] * y[lane];
@@ -71,14 +76,14 @@ pub(super) fn forward(factors: &Factors, vector: &[f64]) -> Vec<Lanes> {
         solved.push(y);
         below = *multiplier;
     }
-    solved
+    Ok(solved)
 }
 
 /// L⁻¹v for a vector in each lane.
 #[multiversion(targets("x86_64+avx2"))]
-pub(super) fn forward_each(factors: &Factors, vectors: &[&[f64]; LANES]) -> Vec<Lanes> {
+pub(super) fn forward_each(factors: &Factors, vectors: &[&[f64]; LANES]) -> Result<Vec<Lanes>> {
     let (mut y, mut below) = ([0.0; LANES], [0.0; LANES]);
-    let mut solved = Vec::with_capacity(factors.multiplier.len());
+    let mut solved = reserved(factors.multiplier.len(), SOLVED)?;
     for (i, multiplier) in factors.multiplier.iter().enumerate() {
         for lane in 0..LANES {
             y[lane] = vectors[lane][i] - below[lane] * y[lane];
@@ -86,7 +91,7 @@ pub(super) fn forward_each(factors: &Factors, vectors: &[&[f64]; LANES]) -> Vec<
         solved.push(y);
         below = *multiplier;
     }
-    solved
+    Ok(solved)
 }
 
 /// From L⁻¹u and L⁻¹y: uᵀ(T + tI)⁻¹y.

@@ -23,9 +23,9 @@ use ndarray::Array2;
 use crate::decomp::{Prepared, Side};
 use crate::error::{Error, Result};
 use crate::input::Rows;
-use crate::linalg::blas::{axpy, dot, product_into, row_gram_add};
+use crate::linalg::blas::{axpy, dot, matrix_product, product_into, row_gram_add};
 use crate::linalg::lapack::{TridiagonalForm, row_coordinates, singular_values};
-use crate::linalg::memory::{copied, zeros};
+use crate::linalg::memory::{Gather, append, copied, reserved, zeros};
 use crate::stats::Second;
 use crate::threads::Context;
 
@@ -38,6 +38,7 @@ pub(super) const METRIC: Metric = Metric {
     summary: "closeness to neural collapse, scaled over the models of a ranking",
     needs: &[Needs::Stats, Needs::Samples],
     tasks: &["classification"],
+    decomposes: true,
     cost: "N D min(N, D) + min(N, D)^3 + N C^2",
     source: "Wang et al., ICCV 2023",
     compute: score,
@@ -45,6 +46,9 @@ pub(super) const METRIC: Metric = Metric {
 
 /// Rows of one parallel task of the second pass.
 const RUN: usize = 512;
+
+const ORDER: &str = "the rows by class";
+const POSTERIORS: &str = "the posteriors of a class";
 
 fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) -> Result<Outcome> {
     const LEAST: f64 = 1e-10;
@@ -61,7 +65,8 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
     let shrinkage = Some((-variance).exp()).filter(|s| *s > LEAST);
     let lda = Discriminant::new(&z, &codes, n_classes, shrinkage, context)?;
     context.check()?;
-    let spread = nuclear_norm(z.dot(&lda.directions))?;
+    let along = matrix_product(z.view(), lda.directions.view(), "the directions of a classifier")?;
+    let spread = nuclear_norm(along)?;
     let (right, within) = of_classes(&z, &codes, n_classes, &lda, context)?;
     let details = vec![
         ("spread", Detail::Number(spread)),
@@ -88,21 +93,26 @@ fn of_classes(
     let q = z.ncols();
     let z = z.as_slice().ok_or(Error::NoData)?;
     let columns = lda.columns()?;
-    let mut rows: Vec<usize> = (0..codes.len()).collect();
-    rows.sort_by_key(|i| codes[*i]); // stable
-    let same: Vec<&[usize]> = rows.chunk_by(|a, b| codes[*a] == codes[*b]).collect();
-    let runs = runs_of(&same);
+    let mut rows = (0..codes.len()).gathered(ORDER)?;
+    rows.sort_unstable_by_key(|i| (codes[*i], *i));
+    let same = rows.chunk_by(|a, b| codes[*a] == codes[*b]).gathered(ORDER)?;
+    let runs = runs_of(&same)?;
     let sums = context.map(runs.len(), |run| {
         let classes = &same[runs[run].clone()];
         let n_rows = classes.iter().map(|rows| rows.len()).sum::<usize>();
-        let own = classes.iter().flat_map(|rows| *rows);
-        let own: Vec<f64> = own.flat_map(|i| &z[i * q..(i + 1) * q]).copied().collect();
-        let mut p = zeros::<f64>(n_rows * n_classes, "the posteriors of a class")?;
+        let mut own = reserved(n_rows * q, "the rows of a class")?;
+        for i in classes.iter().flat_map(|rows| *rows) {
+            own.extend_from_slice(&z[i * q..(i + 1) * q]);
+        }
+        let mut p = zeros::<f64>(n_rows * n_classes, POSTERIORS)?;
         lda.posterior(&own, &columns, &mut p);
         let (mut right, mut norm) = (0.0, 0.0);
         for rows in classes.iter().rev() {
             context.check()?;
-            let own = p.split_off(p.len() - rows.len() * n_classes); // all at once for a single class
+            let rest = p.len() - rows.len() * n_classes;
+            let own =
+                if rest == 0 { std::mem::take(&mut p) } else { copied(&p[rest..], POSTERIORS)? };
+            p.truncate(rest);
             let class = codes[rows[0]] as usize;
             right += own.iter().skip(class).step_by(n_classes).sum::<f64>();
             norm += nuclear_norm_of_rows(own, n_classes, context)?;
@@ -113,17 +123,17 @@ fn of_classes(
 }
 
 /// Runs of classes of some tens of rows together: products of more rows read the weights less often.
-fn runs_of(classes: &[&[usize]]) -> Vec<std::ops::Range<usize>> {
+fn runs_of(classes: &[&[usize]]) -> Result<Vec<std::ops::Range<usize>>> {
     const ROWS: usize = 32;
     let (mut runs, mut start, mut n_rows) = (Vec::new(), 0, 0);
     for (class, rows) in classes.iter().enumerate() {
         n_rows += rows.len();
         if n_rows >= ROWS || class + 1 == classes.len() {
-            runs.push(start..class + 1);
+            append(&mut runs, start..class + 1, ORDER)?;
             (start, n_rows) = (class + 1, 0);
         }
     }
-    runs
+    Ok(runs)
 }
 
 /// ‖P‖_* of row-major rows: that of their coordinates along a basis, where they are fewer than the
@@ -153,7 +163,7 @@ fn components(
     context: &Context<'_>,
 ) -> Result<(Array2<f64>, Vec<f64>)> {
     let stats = prepared.stats;
-    let offset = stats.mean_about_shift();
+    let offset = stats.mean_about_shift()?;
     let (n, d) = (features.n_rows(), features.n_cols());
     let (values, z) = if let Second::Rows { values, .. } = &stats.second {
         let mut x = copied(values, "the centred rows")?;
@@ -167,8 +177,8 @@ fn components(
         let noise = n as f64 * f64::EPSILON * values.first().copied().unwrap_or(0.0);
         let values = above(values, noise)?;
         let root = |i: usize, k: usize| vectors[k * n + i] * values[k].sqrt();
-        let z = (0..n).flat_map(|i| (0..values.len()).map(move |k| (i, k)));
-        let z: Vec<f64> = z.map(|(i, k)| root(i, k)).collect();
+        let mut z = reserved(n * values.len(), "the principal components")?;
+        (0..n).for_each(|i| z.extend((0..values.len()).map(|k| root(i, k))));
         (values, z)
     } else {
         let decomp = prepared.decomp(context)?;
@@ -178,11 +188,10 @@ fn components(
         let (values, vectors) = decomp.form.largest(most.min(d), context)?;
         let values = above(values, decomp.noise)?;
         let q = values.len();
-        let directions: Vec<f64> =
-            (0..d).flat_map(|j| (0..q).map(move |k| k * d + j)).map(|at| vectors[at]).collect();
+        let mut directions = reserved(d * q, "the principal directions")?;
+        (0..d).for_each(|j| directions.extend((0..q).map(|k| vectors[k * d + j])));
         let mut z = zeros::<f64>(n * q, "the principal components")?;
-        let mut runs: Vec<&mut [f64]> = z.chunks_mut(RUN * q).collect();
-        context.for_each_mut(&mut runs, |run, z| {
+        context.for_each_chunk(&mut z, RUN * q, |run, z| {
             let mut x = zeros::<f64>(z.len() / q * d, "rows of features")?;
             for (i, row) in x.chunks_exact_mut(d).enumerate() {
                 features.read_row(run * RUN + i, row);

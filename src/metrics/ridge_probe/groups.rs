@@ -17,13 +17,16 @@
 use crate::error::Result;
 use crate::linalg::blas::{axpy, column_gram_add, product_into};
 use crate::linalg::lapack::solve_positive;
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::{Gather, append, copied, filled, zeros};
 use crate::threads::Context;
 
 use super::super::centred::Answers;
 use super::super::left_out::{GroupScores, LeaveOut, RowGroups};
 use super::super::leverage::transposed;
 use super::pass::{Errors, Pass};
+
+const GROUPS: &str = "the groups of the rows";
+const ERRORS: &str = "the errors of the targets";
 
 /// The errors of some groups.
 pub(super) struct Part {
@@ -52,45 +55,46 @@ impl Pass<'_, '_> {
             self.side.added.is_none() && groups.rows[*group].len() > order.div_ceil(2)
         };
         // In the order of their first rows, so that groups of one row are read in the order of rows.
-        let mut all: Vec<usize> = (0..groups.rows.len()).collect();
-        all.sort_by_key(|group| groups.rows[*group][0]);
-        let (large, small): (Vec<usize>, Vec<usize>) = all.into_iter().partition(is_large);
-        let batches = self.batches(&small, groups);
+        let mut all = (0..groups.rows.len()).gathered(GROUPS)?;
+        all.sort_unstable_by_key(|group| groups.rows[*group][0]); // a row is of one group
+        let small = all.iter().copied().filter(|group| !is_large(group)).gathered(GROUPS)?;
+        let batches = self.batches(&small, groups)?;
         let mut parts = context.map(batches.len(), |batch| {
             self.errors_by_block(&small[batches[batch].clone()], groups, context)
         })?;
-        for group in large {
-            parts.push(self.errors_by_rest(group, groups, context)?);
+        for group in all.into_iter().filter(is_large) {
+            append(&mut parts, self.errors_by_rest(group, groups, context)?, GROUPS)?;
         }
-        Ok(self.collect(&parts, groups, leave_out, facts))
+        self.collect(&parts, groups, leave_out, facts)
     }
 
     /// Runs of groups whose rows fill a panel.
-    fn batches(&self, small: &[usize], groups: &RowGroups) -> Vec<std::ops::Range<usize>> {
+    fn batches(&self, small: &[usize], groups: &RowGroups) -> Result<Vec<std::ops::Range<usize>>> {
         let (mut batches, mut start, mut n_rows) = (Vec::new(), 0, 0);
         for (place, group) in small.iter().enumerate() {
             let added = groups.rows[*group].len();
             if n_rows > 0 && n_rows + added > self.together() {
-                batches.push(start..place);
+                append(&mut batches, start..place, GROUPS)?;
                 (start, n_rows) = (place, 0);
             }
             n_rows += added;
         }
         if n_rows > 0 {
-            batches.push(start..small.len());
+            append(&mut batches, start..small.len(), GROUPS)?;
         }
-        batches
+        Ok(batches)
     }
 
     pub(super) fn part(&self, groups: &[usize], partition: &RowGroups) -> Result<Part> {
         let (n_ridges, n_targets) = (self.ridges.len(), self.mean.len());
-        let rows: Vec<usize> =
-            groups.iter().flat_map(|group| &partition.rows[*group]).copied().collect();
+        let rows = groups.iter().flat_map(|group| &partition.rows[*group]);
+        let rows = rows.copied().gathered("the rows of a group")?;
         let is_classes = matches!(self.answers, Answers::Codes(_));
         let count = if is_classes { 1 } else { groups.len() };
         let squares = zeros::<f64>(count * n_ridges * n_targets, "the errors of the groups")?;
-        let hits = vec![false; if is_classes { rows.len() * n_ridges } else { 0 }];
-        Ok(Part { groups: groups.to_vec(), squares, rows, hits })
+        let n_hits = if is_classes { rows.len() * n_ridges } else { 0 };
+        let hits = filled(false, n_hits, "the hits of the rows")?;
+        Ok(Part { groups: copied(groups, GROUPS)?, squares, rows, hits })
     }
 
     /// Adds e of the j-th row of a part, which is in its k-th group.
@@ -134,10 +138,11 @@ impl Pass<'_, '_> {
         let across = transposed(&panel, order)?;
         let is_one = |rows: &[usize]| rows.len() == 1 && self.rows.weights[rows[0]] <= 1.0;
         let is_one_by_one = groups.iter().all(|group| is_one(&partition.rows[*group]));
-        let mut white = if is_one_by_one { Vec::new() } else { across.clone() };
-        let (mut forward, mut reach) = (vec![0.0; n], vec![0.0; n]);
+        let white: &[f64] = if is_one_by_one { &[] } else { &across };
+        let mut white = copied(white, "a panel of rows")?;
+        let (mut forward, mut reach) = (zeros(n, "a panel of rows")?, zeros(n, "a panel of rows")?);
         let mut found = zeros::<f64>(n * n_targets, "a panel of predictions")?;
-        let mut y = vec![0.0; n_targets];
+        let mut y = zeros::<f64>(n_targets, "a row of targets")?;
         for (l, shifted) in self.shifted.iter().enumerate() {
             let Some(shifted) = shifted else {
                 self.drop_ridge(&mut part, l);
@@ -185,11 +190,12 @@ impl Pass<'_, '_> {
         let (size, n_targets) = (rows.len(), self.mean.len());
         let columns = white.len() / self.side.form.order();
         let shift = self.n * self.ridges[ridge];
-        let root: Vec<f64> = rows.iter().map(|i| self.rows.weights[*i].sqrt()).collect();
+        let root = rows.iter().map(|i| self.rows.weights[*i].sqrt());
+        let root = root.gathered("the weights of the rows")?;
         let mut system = zeros::<f64>(size * size, "the system of a group")?;
         column_gram_add(white, columns, first..first + size, &mut system);
         let mut right = zeros::<f64>(size * n_targets, "the residuals of a group")?;
-        let mut y = vec![0.0; n_targets];
+        let mut y = zeros::<f64>(n_targets, "a row of targets")?;
         for (a, i) in rows.iter().enumerate() {
             let row = &mut system[a * size + a..(a + 1) * size];
             for (entry, other) in row.iter_mut().zip(&root[a..]) {
@@ -230,9 +236,9 @@ impl Pass<'_, '_> {
         groups: &RowGroups,
         leave_out: LeaveOut,
         (whole, mean): (Vec<f64>, Vec<f64>),
-    ) -> Errors {
+    ) -> Result<Errors> {
         let (n_ridges, n_targets) = (self.ridges.len(), mean.len());
-        let mut squares = vec![0.0; n_ridges * n_targets];
+        let mut squares = zeros::<f64>(n_ridges * n_targets, ERRORS)?;
         for part in parts {
             for sums in part.squares.chunks_exact(squares.len()) {
                 axpy(1.0, sums, &mut squares);
@@ -240,13 +246,13 @@ impl Pass<'_, '_> {
         }
         let scored = leave_out.scored(Some(groups));
         let of_errors = !matches!(self.answers, Answers::Codes(_));
-        let mut by_group = GroupScores::new(scored, n_targets, of_errors);
-        let mut right = vec![0.0; n_targets];
+        let mut by_group = GroupScores::new(scored, n_targets, of_errors)?;
+        let mut right = zeros::<f64>(n_targets, ERRORS)?;
         let (mut best, mut hits, mut warnings) = (0, None, None);
         if let Answers::Codes(codes) = &self.answers {
-            squares = super::totals(&squares, n_targets);
+            squares = super::totals(&squares, n_targets)?;
             best = super::least(&squares);
-            let mut found = vec![0.0; codes.len()];
+            let mut found = zeros::<f64>(codes.len(), "the hits of the rows")?;
             for part in parts {
                 for (i, hits) in part.rows.iter().zip(part.hits.chunks_exact(n_ridges)) {
                     let (class, weight) = (codes[*i] as usize, self.rows.weights[*i]);
@@ -258,10 +264,10 @@ impl Pass<'_, '_> {
                 }
             }
             let effect = "which cannot be predicted once it is left out";
-            warnings = groups.lone_classes(codes, n_targets, effect);
+            warnings = groups.lone_classes(codes, n_targets, effect)?;
             hits = Some(found);
         } else {
-            let mut y = vec![0.0; n_targets];
+            let mut y = zeros::<f64>(n_targets, "a row of targets")?;
             for (i, weight) in self.rows.weights.iter().enumerate() {
                 self.answers.read(&self.rows, i, &mut y);
                 for (k, y) in y.iter().enumerate() {
@@ -269,7 +275,7 @@ impl Pass<'_, '_> {
                 }
             }
             for k in 0..n_targets {
-                let own: Vec<f64> = squares[k..].iter().step_by(n_targets).copied().collect();
+                let own = squares[k..].iter().step_by(n_targets).copied().gathered(ERRORS)?;
                 let best = super::least(&own);
                 for part in parts {
                     let each = part.squares.chunks_exact(squares.len());
@@ -279,7 +285,7 @@ impl Pass<'_, '_> {
                 }
             }
         }
-        let (by_group, warnings) = (by_group.into_detail(), warnings.into_iter().collect());
-        Errors { squares, best, right, whole, mean, hits, by_group, warnings }
+        let (by_group, warnings) = (by_group.into_detail()?, warnings.into_iter().collect());
+        Ok(Errors { squares, best, right, whole, mean, hits, by_group, warnings })
     }
 }

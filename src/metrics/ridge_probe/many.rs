@@ -20,12 +20,16 @@
 use crate::decomp::Shifted;
 use crate::error::Result;
 use crate::linalg::blas::{axpy, dot, gram_add, scale, triangular_product};
-use crate::linalg::memory::{copied, zeros};
+use crate::linalg::memory::{Gather, copied, filled, joined, reserved, zeros};
 use crate::threads::{Context, chunks};
 
 use super::super::leverage::transposed;
 use super::super::screen::{BLOCK, Screen, largest};
 use super::pass::{Found, Pass};
+
+const COEFFICIENTS: &str = "products of the coefficients";
+const HITS: &str = "the hits of the rows";
+const PANEL: &str = "a panel of rows";
 
 /// Products of the coefficients W (classes, order) of a ridge.
 struct Products {
@@ -69,10 +73,10 @@ impl Pass<'_, '_> {
     /// The rows whose class is predicted at the ridge of the least error.
     pub(super) fn of_many_classes(&self, codes: &[u32], context: &Context<'_>) -> Result<Found> {
         let (squares, best) = self.choose_ridge(codes, context)?;
-        let mut right = vec![0.0; self.mean.len()];
+        let mut right = zeros::<f64>(self.mean.len(), COEFFICIENTS)?;
         let hits = match &self.shifted[best] {
             Some(shifted) => self.predicted_rows(shifted, codes, context)?,
-            None => vec![false; codes.len()],
+            None => filled(false, codes.len(), HITS)?,
         };
         for (i, _) in hits.iter().enumerate().filter(|(_, hit)| **hit) {
             right[codes[i] as usize] += self.rows.weights[i];
@@ -112,9 +116,9 @@ impl Pass<'_, '_> {
     fn products(&self, shifted: &Shifted) -> Result<Products> {
         let order = self.side.form.order();
         let mut squares = zeros::<f64>(order * order, "products of the coefficients")?;
-        let mut along_mean = vec![0.0; order];
+        let mut along_mean = zeros(order, COEFFICIENTS)?;
         let mut panel = zeros::<f64>(BLOCK * order, "a panel of coefficients")?;
-        for classes in chunks(self.mean.len(), BLOCK) {
+        for classes in chunks(self.mean.len(), BLOCK)? {
             let panel = &mut panel[..classes.len() * order];
             for (k, w) in classes.zip(panel.chunks_exact_mut(order)) {
                 self.side.solve(shifted, k, w);
@@ -122,7 +126,8 @@ impl Pass<'_, '_> {
             }
             gram_add(panel, order, &mut squares);
         }
-        let roots = squares.iter().step_by(order + 1).map(|square| square.sqrt()).collect();
+        let roots = squares.iter().step_by(order + 1).map(|square| square.sqrt());
+        let roots = roots.gathered(COEFFICIENTS)?;
         for (j, row) in squares.chunks_exact_mut(order).enumerate() {
             scale(2.0, &mut row[j + 1..]);
         }
@@ -137,9 +142,9 @@ impl Pass<'_, '_> {
         context: &Context<'_>,
     ) -> Result<Vec<f64>> {
         let (order, n_ridges) = (self.side.form.order(), self.ridges.len());
-        let mut rows: Vec<usize> = (0..codes.len()).collect();
-        rows.sort_by_key(|i| codes[*i]); // the coefficients of a class are solved for once
-        let parts: Vec<&[usize]> = rows.chunks(self.together()).collect();
+        let mut rows = (0..codes.len()).gathered("the order of the rows")?;
+        rows.sort_unstable_by_key(|i| (codes[*i], *i)); // the coefficients of a class are solved for once
+        let parts = rows.chunks(self.together()).gathered("the order of the rows")?;
         let unit = (self.mean.len() + 2 * order + 8) as f64 * (f64::EPSILON / 2.0);
         let mean_square = dot(self.mean, self.mean);
         let mut totals = context.sum(
@@ -148,9 +153,9 @@ impl Pass<'_, '_> {
             |part, sums| {
                 let panel = self.vectors(parts[part].iter().copied(), context)?;
                 let across = transposed(&panel, order)?;
-                let (mut forward, mut reach) =
-                    (vec![0.0; parts[part].len()], vec![0.0; parts[part].len()]);
-                let mut w = vec![0.0; order];
+                let n = parts[part].len();
+                let (mut forward, mut reach) = (zeros(n, PANEL)?, zeros(n, PANEL)?);
+                let mut w = zeros(order, COEFFICIENTS)?;
                 for (l, products) in products.iter().enumerate() {
                     let (Some(shifted), Some(products)) = (&self.shifted[l], products) else {
                         sums[l] = f64::INFINITY;
@@ -191,7 +196,7 @@ impl Pass<'_, '_> {
     /// The total of a ridge from the errors themselves.
     fn total(&self, ridge: usize, context: &Context<'_>) -> Result<f64> {
         let weights = self.side.weights(self.shifted[ridge].as_ref())?;
-        let chunks = self.chunks();
+        let chunks = self.chunks()?;
         let sum = context.sum(
             chunks.len(),
             || Ok(vec![0.0]),
@@ -208,8 +213,7 @@ impl Pass<'_, '_> {
     fn coefficients(&self, shifted: &Shifted, context: &Context<'_>) -> Result<Coefficients> {
         let order = self.side.form.order();
         let mut double = zeros::<f64>(self.mean.len() * order, "the coefficients of a ridge")?;
-        let mut parts: Vec<&mut [f64]> = double.chunks_mut(BLOCK * order).collect();
-        context.for_each_mut(&mut parts, |block, part| {
+        context.for_each_chunk(&mut double, BLOCK * order, |block, part| {
             for (k, w) in (block * BLOCK..).zip(part.chunks_exact_mut(order)) {
                 self.side.solve(shifted, k, w);
             }
@@ -227,11 +231,11 @@ impl Pass<'_, '_> {
         context: &Context<'_>,
     ) -> Result<Vec<bool>> {
         let coefficients = self.coefficients(shifted, context)?;
-        let chunks = chunks(codes.len(), BLOCK);
+        let chunks = chunks(codes.len(), BLOCK)?;
         let parts = context.map(chunks.len(), |chunk| {
             self.predicted_of(chunks[chunk].clone(), shifted, codes, &coefficients, context)
         })?;
-        Ok(parts.concat())
+        joined(parts, HITS)
     }
 
     /// The same of a panel of rows.
@@ -245,10 +249,10 @@ impl Pass<'_, '_> {
     ) -> Result<Vec<bool>> {
         let (order, n, screen) = (self.side.form.order(), range.len(), &coefficients.screen);
         let panel = self.vectors(range.clone(), context)?;
-        let (mut forward, mut reach) = (vec![0.0; n], vec![0.0; n]);
+        let (mut forward, mut reach) = (zeros(n, PANEL)?, zeros(n, PANEL)?);
         shifted.squares(&transposed(&panel, order)?, &mut forward, &mut reach);
         let (mut single, lengths) = screen.rows(&panel)?;
-        let mut open = Vec::with_capacity(n);
+        let mut open = reserved(n, PANEL)?;
         for (place, i) in range.enumerate() {
             let x = &panel[place * order..(place + 1) * order];
             open.push(self.open(place, codes[i] as usize, x, reach[place], coefficients));
@@ -261,7 +265,7 @@ impl Pass<'_, '_> {
             context.check()?;
             let found = &mut found[..open.len() * classes.len()];
             screen.products(&single, block, found);
-            let mut stays = Vec::with_capacity(open.len());
+            let mut stays = reserved(open.len(), PANEL)?;
             for (row, found) in open.iter().zip(found.chunks_exact_mut(classes.len())) {
                 let margin = screen.margin(lengths[row.place], block) + row.slack;
                 let x = &panel[row.place * order..(row.place + 1) * order];
@@ -273,7 +277,7 @@ impl Pass<'_, '_> {
             let mut stays = stays.into_iter();
             open.retain(|_| stays.next().unwrap_or(false));
         }
-        let mut predicted = vec![false; n];
+        let mut predicted = filled(false, n, HITS)?;
         for row in &open {
             predicted[row.place] = true;
         }

@@ -34,6 +34,7 @@ mod sides;
 use std::ops::Bound::{Excluded, Unbounded};
 
 use crate::error::{Error, Result};
+use crate::linalg::memory::{Gather, append};
 use crate::stats::Held;
 use crate::threads::Context;
 
@@ -48,6 +49,7 @@ pub(super) const METRIC: Metric = Metric {
     summary: "leave-one-out accuracy (classes) or R² (targets) of ridge regression on the features",
     needs: &[Needs::Stats, Needs::Samples],
     tasks: &["classification", "regression", "multilabel"],
+    decomposes: true,
     cost: "10 N min(N, D) min(N, D, C) + N C min(N, D)",
     source: "Allen, Technometrics 1974 (leave-one-out residuals)",
     compute: score,
@@ -55,6 +57,8 @@ pub(super) const METRIC: Metric = Metric {
 
 /// The default grid of λ.
 const RIDGES: [f64; 10] = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3];
+
+const SCORES: &str = "the scores of the targets";
 
 fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) -> Result<Outcome> {
     let (ridges, leave_out, with_influence) = options.read(|given| {
@@ -77,7 +81,7 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
     }
     let errors = left_out_errors(inputs, leave_out, &ridges, with_influence, context)?;
     let mut outcome = match labels {
-        Some(labels) => of_classes(&errors, &labels.sorted_counts(), &ridges),
+        Some(labels) => of_classes(&errors, &labels.sorted_counts()?, &ridges)?,
         None => of_targets(&errors, &ridges)?,
     };
     if leave_out != LeaveOut::Row {
@@ -100,7 +104,8 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
     }
     if let Some(hits) = errors.hits {
         // The influence of each row on the score with the models held fixed.
-        let influence = hits.iter().map(|hit| hit - outcome.value).collect();
+        let influence = hits.iter().map(|hit| hit - outcome.value);
+        let influence = influence.gathered("the influences of the rows")?;
         outcome.details.push(("influence", Detail::Numbers(influence)));
     }
     outcome.details.extend(errors.by_group);
@@ -109,13 +114,14 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
 }
 
 /// Accuracy at the ridge of the least error over all classes.
-fn of_classes(errors: &Errors, counts: &[f64], ridges: &[f64]) -> Outcome {
+fn of_classes(errors: &Errors, counts: &[f64], ridges: &[f64]) -> Result<Outcome> {
     let value = errors.right.iter().sum::<f64>() / counts.iter().sum::<f64>();
-    let per_target = errors.right.iter().zip(counts).map(|(right, n)| right / n).collect();
+    let per_target =
+        errors.right.iter().zip(counts).map(|(right, n)| right / n).gathered(SCORES)?;
     let details = vec![("ridge", Detail::Number(ridges[errors.best]))];
     let warnings = lone_samples(counts, "which cannot be predicted once it is left out");
     let warnings = warnings.into_iter().collect();
-    Outcome { details, warnings, ..Outcome::new(value, per_target) }
+    Ok(Outcome { details, warnings, ..Outcome::new(value, per_target) })
 }
 
 /// R² of every target at its own best ridge.
@@ -132,10 +138,10 @@ fn of_targets(errors: &Errors, ridges: &[f64]) -> Result<Outcome> {
                 ),
             ));
         }
-        let squares: Vec<f64> = errors.squares[k..].iter().step_by(n_targets).copied().collect();
+        let squares = errors.squares[k..].iter().step_by(n_targets).copied().gathered(SCORES)?;
         let best = least(&squares);
-        per_target.push(1.0 - squares[best] / whole);
-        chosen.push(ridges[best]);
+        append(&mut per_target, 1.0 - squares[best] / whole, SCORES)?;
+        append(&mut chosen, ridges[best], SCORES)?;
     }
     let value = per_target.iter().sum::<f64>() / n_targets as f64;
     let details = vec![("ridge", Detail::Numbers(chosen))];
@@ -143,8 +149,8 @@ fn of_targets(errors: &Errors, ridges: &[f64]) -> Result<Outcome> {
 }
 
 /// The total over all targets of each ridge.
-fn totals(squares: &[f64], n_targets: usize) -> Vec<f64> {
-    squares.chunks_exact(n_targets).map(|row| row.iter().sum()).collect()
+fn totals(squares: &[f64], n_targets: usize) -> Result<Vec<f64>> {
+    squares.chunks_exact(n_targets).map(|row| row.iter().sum()).gathered(SCORES)
 }
 
 /// The index of the first minimum.

@@ -12,7 +12,7 @@ use crate::decomp::{CentredTargets, Shifted};
 use crate::error::{Error, Result};
 use crate::input::Rows;
 use crate::linalg::blas::{product_into, scale};
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::{Gather, copied, joined, reserved, zeros};
 use crate::stats::Precision;
 use crate::threads::{Context, chunks};
 
@@ -21,6 +21,9 @@ use super::super::left_out::LeaveOut;
 use super::super::leverage::transposed;
 use super::super::{Detail, Inputs};
 use super::sides::Side;
+
+const SUMS: &str = "the errors of the targets";
+const HITS: &str = "the hits of the rows";
 
 /// Sums over the rows, each left out once, alone or with its group.
 pub(super) struct Errors {
@@ -56,12 +59,12 @@ pub(super) fn left_out_errors(
     let (stats, rows) = (prepared.stats, CentredRows::new(inputs)?);
     let groups = leave_out.groups("ridge_probe", inputs, &rows.places)?;
     let answers = Answers::new(inputs, &rows)?;
-    let centred = CentredTargets::new(stats);
+    let centred = CentredTargets::new(stats)?;
     let n = stats.n_samples as f64;
     let side = if stats.holds_rows() {
         Side::few(&rows, &answers, &centred.mean, context)?
     } else {
-        let b = centred.primal(stats, &stats.mean_about_shift())?;
+        let b = centred.primal(stats, &stats.mean_about_shift()?)?;
         Side::many(prepared.centred_scatter()?, b, n, context)?
     };
     context.check()?;
@@ -70,8 +73,8 @@ pub(super) fn left_out_errors(
         (Precision::Single, None) => 1e-5,
         _ => 1e-14,
     };
-    let shifted: Vec<Option<Shifted>> =
-        ridges.iter().map(|ridge| Shifted::new(&side.form, n * ridge, noise)).collect();
+    let shifted = ridges.iter().map(|ridge| Shifted::new(&side.form, n * ridge, noise));
+    let shifted = shifted.gathered_ok("the factors of the ridges")?;
     if shifted.iter().all(Option::is_none) {
         let smallest = noise * side.form.largest_row() / n;
         return Err(Error::metric(
@@ -88,7 +91,7 @@ pub(super) fn left_out_errors(
             context.map(ridges.len(), |l| pass.side.weights(pass.shifted[l].as_ref()))?;
     }
     if let Some(groups) = groups {
-        let mean = centred.mean.clone();
+        let mean = copied(&centred.mean, SUMS)?;
         let facts = (centred.square, mean);
         let errors = pass.leave_groups_out(&groups, leave_out, facts, context)?;
         return Ok(Errors { hits: errors.hits.filter(|_| with_hits), ..errors });
@@ -99,7 +102,8 @@ pub(super) fn left_out_errors(
         Answers::Values(_) => Found { squares: pass.sums(context)?.0, ..Found::default() },
     };
     let as_number = |hit: &bool| f64::from(u8::from(*hit));
-    let hits = (with_hits && !hits.is_empty()).then(|| hits.iter().map(as_number).collect());
+    let hits = (with_hits && !hits.is_empty()).then(|| hits.iter().map(as_number).gathered(HITS));
+    let hits = hits.transpose()?;
     let (by_group, warnings) = (None, Vec::new());
     let (whole, mean) = (centred.square, centred.mean);
     Ok(Errors { squares, best, right, whole, mean, hits, by_group, warnings })
@@ -136,7 +140,7 @@ impl Pass<'_, '_> {
         ((1 << 19) / self.side.form.order()).clamp(32, 256)
     }
 
-    pub(super) fn chunks(&self) -> Vec<std::ops::Range<usize>> {
+    pub(super) fn chunks(&self) -> Result<Vec<std::ops::Range<usize>>> {
         chunks(self.rows.n_rows(), self.together())
     }
 
@@ -149,13 +153,13 @@ impl Pass<'_, '_> {
     fn of_classes(&self, with_hits: bool, context: &Context<'_>) -> Result<Found> {
         let n_classes = self.mean.len();
         let (squares, right) = self.sums(context)?;
-        let squares = super::totals(&squares, n_classes);
+        let squares = super::totals(&squares, n_classes)?;
         let best = super::least(&squares);
-        let right = right[best * n_classes..(best + 1) * n_classes].to_vec();
-        let chunks = if with_hits { self.chunks() } else { Vec::new() };
+        let right = copied(&right[best * n_classes..(best + 1) * n_classes], SUMS)?;
+        let chunks = if with_hits { self.chunks()? } else { Vec::new() };
         let hits =
             context.map(chunks.len(), |chunk| self.hits(chunks[chunk].clone(), best, context))?;
-        Ok(Found { squares, best, right, hits: hits.concat() })
+        Ok(Found { squares, best, right, hits: joined(hits, HITS)? })
     }
 
     /// Whether the class of each row is predicted at a ridge.
@@ -165,7 +169,7 @@ impl Pass<'_, '_> {
         ridge: usize,
         context: &Context<'_>,
     ) -> Result<Vec<bool>> {
-        let mut hits = Vec::with_capacity(range.len());
+        let mut hits = reserved(range.len(), HITS)?;
         self.visit(range, &[(ridge, &*self.weights[ridge])], context, |_, i, y, errors| {
             hits.push(self.is_found(i, y, errors).is_some());
         })?;
@@ -182,14 +186,15 @@ impl Pass<'_, '_> {
 
     /// Squares of errors and counts of right rows, (ridges, targets) each.
     fn sums(&self, context: &Context<'_>) -> Result<(Vec<f64>, Vec<f64>)> {
-        let chunks = self.chunks();
+        let chunks = self.chunks()?;
         let len = self.ridges.len() * self.mean.len();
         let mut squares = context.sum(
             chunks.len(),
-            || Ok(vec![0.0; 2 * len]),
+            || zeros(2 * len, SUMS),
             |chunk, sums| self.add(chunks[chunk].clone(), sums.split_at_mut(len), context),
         )?;
-        let right = squares.split_off(len);
+        let right = copied(&squares[len..], SUMS)?;
+        squares.truncate(len);
         Ok((squares, right))
     }
 
@@ -229,9 +234,9 @@ impl Pass<'_, '_> {
         let (order, n_targets, n) = (self.side.form.order(), self.mean.len(), range.len());
         let panel = self.vectors(range.clone(), context)?;
         let across = transposed(&panel, order)?;
-        let (mut forward, mut reach) = (vec![0.0; n], vec![0.0; n]);
+        let (mut forward, mut reach) = (zeros(n, "a panel of rows")?, zeros(n, "a panel of rows")?);
         let mut found = zeros::<f64>(n * n_targets, "a panel of predictions")?;
-        let mut y = vec![0.0; n_targets];
+        let mut y = zeros::<f64>(n_targets, "a row of targets")?;
         for (l, weights) in models {
             let Some(shifted) = &self.shifted[*l] else { continue };
             shifted.squares(&across, &mut forward, &mut reach);

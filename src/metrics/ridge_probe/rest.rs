@@ -6,12 +6,16 @@
 use crate::error::Result;
 use crate::linalg::blas::{axpy, dot, gram_add, product_into, scale, transposed_product_add};
 use crate::linalg::lapack::solve_positive;
-use crate::linalg::memory::{copied, zeros};
+use crate::linalg::memory::{Gather, copied, zeros};
 use crate::threads::Context;
 
 use super::super::left_out::RowGroups;
 use super::groups::Part;
 use super::pass::Pass;
+
+const SUMS: &str = "the sums over a group";
+const ROWS: &str = "the rows of a group";
+const TARGETS: &str = "a row of targets";
 
 /// Moments of some rows about their mean, in T's basis.
 struct Rest {
@@ -30,11 +34,13 @@ type Fit = (Vec<f64>, Vec<f64>);
 
 impl Rest {
     /// From the sums of [`Pass::add_rows`].
-    fn new(mut scatter: Vec<f64>, order: usize, n_targets: usize) -> Self {
-        let mut mean = scatter.split_off(order * order);
-        let mut cross = mean.split_off(order);
-        let mut target_mean = cross.split_off(n_targets * order);
-        let weight = target_mean.split_off(n_targets)[0];
+    fn new(mut scatter: Vec<f64>, order: usize, n_targets: usize) -> Result<Self> {
+        let (_, rest) = scatter.split_at(order * order);
+        let (mean, rest) = rest.split_at(order);
+        let (cross, rest) = rest.split_at(n_targets * order);
+        let (mut mean, mut cross) = (copied(mean, SUMS)?, copied(cross, SUMS)?);
+        let (mut target_mean, weight) = (copied(&rest[..n_targets], SUMS)?, rest[n_targets]);
+        scatter.truncate(order * order);
         scale(1.0 / weight, &mut mean);
         scale(1.0 / weight, &mut target_mean);
         for (i, row) in scatter.chunks_exact_mut(order).enumerate() {
@@ -43,7 +49,7 @@ impl Rest {
         for (b, y) in cross.chunks_exact_mut(order).zip(&target_mean) {
             axpy(-weight * y, &mean, b);
         }
-        Self { scatter, mean, cross, target_mean }
+        Ok(Self { scatter, mean, cross, target_mean })
     }
 
     /// The ridge model; `None` if the scatter plus λ'I is not positive definite in floating point.
@@ -56,7 +62,8 @@ impl Rest {
             return Ok(None);
         }
         let constants = solved.chunks_exact(order).zip(&self.target_mean);
-        let constants = constants.map(|(w, y)| y - dot(w, &self.mean)).collect();
+        let constants = constants.map(|(w, y)| y - dot(w, &self.mean));
+        let constants = constants.gathered("the coefficients of a ridge")?;
         Ok(Some((solved, constants)))
     }
 }
@@ -80,7 +87,7 @@ impl Pass<'_, '_> {
         // The coefficients of all ridges side by side, (order, ridges · targets).
         let width = n_ridges * n_targets;
         let mut weights = zeros::<f64>(order * width, "the coefficients of the ridges")?;
-        let mut constants = vec![0.0; width];
+        let mut constants = zeros::<f64>(width, "the coefficients of the ridges")?;
         for (l, fit) in solved.iter().enumerate() {
             let Some((coefficients, intercepts)) = fit else {
                 self.drop_ridge(&mut part, l);
@@ -92,14 +99,14 @@ impl Pass<'_, '_> {
                 column.zip(w).for_each(|(out, w)| *out = *w);
             }
         }
-        let panels: Vec<&[usize]> = part.rows.chunks(self.together()).collect();
+        let panels = part.rows.chunks(self.together()).gathered(ROWS)?;
         let predicted = context.map(panels.len(), |p| {
             let panel = self.vectors(panels[p].iter().copied(), context)?;
             let mut found = zeros::<f64>(panels[p].len() * width, "a panel of predictions")?;
             product_into(&panel, &weights, &mut found, panels[p].len(), width);
             Ok(found)
         })?;
-        let (mut y, mut e) = (vec![0.0; n_targets], vec![0.0; n_targets]);
+        let (mut y, mut e) = (zeros::<f64>(n_targets, TARGETS)?, zeros::<f64>(n_targets, TARGETS)?);
         for (j, found) in predicted.iter().flat_map(|panel| panel.chunks_exact(width)).enumerate() {
             self.answers.read(&self.rows, part.rows[j], &mut y);
             for (l, _) in solved.iter().enumerate().filter(|(_, fit)| fit.is_some()) {
@@ -118,18 +125,18 @@ impl Pass<'_, '_> {
         let (order, n_targets) = (self.side.form.order(), self.mean.len());
         let own = &partition.rows[group];
         let is_few = 2 * own.len() > partition.codes.len();
-        let others: Vec<usize> = if is_few {
+        let others = if is_few {
             let code = partition.codes[own[0]];
-            (0..partition.codes.len()).filter(|i| partition.codes[*i] != code).collect()
+            (0..partition.codes.len()).filter(|i| partition.codes[*i] != code).gathered(ROWS)?
         } else {
             Vec::new()
         };
         let rows: &[usize] = if is_few { &others } else { own };
-        let parts: Vec<&[usize]> = rows.chunks(8 * self.together()).collect();
+        let parts = rows.chunks(8 * self.together()).gathered(ROWS)?;
         let len = order * order + order + n_targets * order + n_targets + 1;
         let mut sums = context.sum(
             parts.len(),
-            || zeros::<f64>(len, "the sums over a group"),
+            || zeros::<f64>(len, SUMS),
             |part, sums| {
                 parts[part]
                     .chunks(self.together())
@@ -149,7 +156,7 @@ impl Pass<'_, '_> {
             axpy(1.0, &self.side.targets, &mut sums[at..at + n_targets * order]);
             sums[len - 1] += self.n;
         }
-        Ok(Rest::new(sums, order, n_targets))
+        Rest::new(sums, order, n_targets)
     }
 
     /// Adds Σ w zzᵀ (order, order), Σ w z (order,), Σ w ỹ zᵀ (targets, order), Σ w ỹ (targets,) and Σ w.

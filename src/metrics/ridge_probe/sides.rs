@@ -6,11 +6,13 @@ use crate::error::Result;
 use crate::input::Rows;
 use crate::linalg::blas::{axpy, product_into, row_gram_add, scale};
 use crate::linalg::lapack::{TridiagonalForm, check_order};
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::{Gather, zeros};
 use crate::threads::{Context, chunks};
 
 use super::super::centred::{Answers, CentredRows};
 use super::super::leverage::transposed;
+
+const SCALES: &str = "the scales of the columns";
 
 /// S or K in tridiagonal form, with the targets in its basis.
 pub(super) struct Side {
@@ -35,7 +37,7 @@ impl Side {
         const ROWS: usize = 128;
         let order = matrix.len().isqrt();
         let inverse = |square: &f64| if *square > 0.0 { 1.0 / (square / n).sqrt() } else { 0.0 };
-        let inverse_scale: Vec<f64> = matrix.iter().step_by(order + 1).map(inverse).collect();
+        let inverse_scale = matrix.iter().step_by(order + 1).map(inverse).gathered(SCALES)?;
         for (i, row) in matrix.chunks_exact_mut(order).enumerate() {
             for (entry, inverse) in row[i..].iter_mut().zip(&inverse_scale[i..]) {
                 *entry *= inverse_scale[i] * inverse;
@@ -43,8 +45,7 @@ impl Side {
         }
         let form = TridiagonalForm::reduce(matrix, order, context)?;
         let mut basis = zeros::<f64>(order * order, "the basis of a tridiagonal form")?;
-        let mut parts: Vec<&mut [f64]> = basis.chunks_mut(ROWS * order).collect();
-        context.for_each_mut(&mut parts, |part, rows| {
+        context.for_each_chunk(&mut basis, ROWS * order, |part, rows| {
             for (i, row) in rows.chunks_exact_mut(order).enumerate() {
                 row[part * ROWS + i] = inverse_scale[part * ROWS + i];
             }
@@ -52,8 +53,7 @@ impl Side {
         })?;
         // b is made of rows, and goes to the basis as they do.
         let mut targets = zeros::<f64>(b.len(), "the products with the targets")?;
-        let mut parts: Vec<&mut [f64]> = targets.chunks_mut(ROWS * order).collect();
-        context.for_each_mut(&mut parts, |part, targets| {
+        context.for_each_chunk(&mut targets, ROWS * order, |part, targets| {
             let b = &b[part * ROWS * order..][..targets.len()];
             product_into(b, &basis, targets, b.len() / order, order);
             Ok(())
@@ -72,7 +72,7 @@ impl Side {
         check_order(n_rows)?;
         let n: f64 = rows.weights.iter().sum();
         let mut x = zeros::<f64>(n_rows * n_cols, "the standardised features in float64")?;
-        let mut squares = vec![0.0; n_cols];
+        let mut squares = zeros::<f64>(n_cols, SCALES)?;
         for (i, row) in x.chunks_exact_mut(n_cols).enumerate() {
             rows.read_row(i, row);
             scale(rows.weights[i].sqrt(), row);
@@ -84,7 +84,7 @@ impl Side {
         for row in x.chunks_exact_mut(n_cols) {
             row.iter_mut().zip(&squares).for_each(|(x, inverse)| *x *= inverse);
         }
-        let parts = chunks(n_cols, n_cols.div_ceil(8).max(4096));
+        let parts = chunks(n_cols, n_cols.div_ceil(8).max(4096))?;
         let mut gram = context.sum(
             parts.len(),
             || zeros::<f64>(n_rows * n_rows, "the products of the rows"),
@@ -92,12 +92,13 @@ impl Side {
         )?;
         drop(x);
         let added = gram.iter().step_by(n_rows + 1).sum::<f64>() / n_rows as f64;
-        let root: Vec<f64> = rows.weights.iter().map(|weight| weight.sqrt()).collect();
+        let root = rows.weights.iter().map(|weight| weight.sqrt());
+        let root = root.gathered("the weights of the rows")?;
         for (i, row) in gram.chunks_exact_mut(n_rows).enumerate() {
             axpy(added / n * root[i], &root[i..], &mut row[i..]);
         }
         let mut targets = zeros::<f64>(mean.len() * n_rows, "the centred targets")?;
-        let mut y = vec![0.0; mean.len()];
+        let mut y = zeros::<f64>(mean.len(), "a row of targets")?;
         for i in 0..n_rows {
             answers.read(rows, i, &mut y);
             for (k, (y, mean)) in y.iter().zip(mean).enumerate() {

@@ -25,6 +25,8 @@ mod official;
 
 use crate::covariance::{ClassRates, Recentred};
 use crate::error::{Error, Result};
+use crate::linalg::blas::scale;
+use crate::linalg::memory::{Gather, copied};
 use crate::stats::{Held, Stats};
 use crate::threads::Context;
 
@@ -32,12 +34,16 @@ use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 
 const NAME: &str = "transrate";
 
+const CENTRE: &str = "the centre of the features";
+const RATES: &str = "the rates of the classes";
+
 pub(super) const METRIC: Metric = Metric {
     name: NAME,
     title: "TransRate",
     summary: "coding rate of all features minus the mean coding rate within classes",
     needs: &[Needs::Stats, Needs::ClassScatters],
     tasks: &["classification"],
+    decomposes: true,
     cost: "N D min(N, D) + C min(N/C, D)^3, memory C D^2",
     source: "Huang et al., ICML 2022",
     compute: score,
@@ -72,22 +78,25 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
         Ok((variant, given.number("eps", 1e-30..=1e30)?.unwrap_or(1e-4)))
     })?;
     let stats = inputs.prepared()?.stats;
-    let to_mean = || stats.mean_about_shift().iter().map(|d| -d).collect();
+    let to_mean = || -> Result<Vec<f64>> {
+        let mut offset = stats.mean_about_shift()?;
+        scale(-1.0, &mut offset);
+        Ok(offset)
+    };
     match variant {
-        Variant::Paper => {
-            Terms { stats, to_shift: to_mean(), plain_mean: true, eps_tau: eps }.outcome(1, context)
-        }
+        Variant::Paper => Terms { stats, to_shift: to_mean()?, plain_mean: true, eps_tau: eps }
+            .outcome(1, context),
         Variant::Trace => {
-            let square = Recentred { stats, to_shift: to_mean() }.square();
+            let square = Recentred { stats, to_shift: to_mean()? }.square();
             let tau = if square > 0.0 { square } else { 1.0 };
             let eps_tau = eps * tau;
-            Terms { stats, to_shift: to_mean(), plain_mean: false, eps_tau }.outcome(1, context)
+            Terms { stats, to_shift: to_mean()?, plain_mean: false, eps_tau }.outcome(1, context)
         }
         Variant::Official => {
             let stats = official::unit_rows(inputs, stats, context)?;
-            let to_shift = stats.shift.clone(); // about zero
+            let to_shift = copied(&stats.shift, CENTRE)?; // about zero
             let terms = Terms { stats: &stats, to_shift, plain_mean: false, eps_tau: eps };
-            let about_zero = Recentred { stats: &stats, to_shift: stats.shift.clone() };
+            let about_zero = Recentred { stats: &stats, to_shift: copied(&stats.shift, CENTRE)? };
             let rank = official::rank(&about_zero, context)?;
             let mut outcome = terms.outcome(rank.max(1), context)?;
             outcome.details.push(("rank", Detail::Number(rank as f64)));
@@ -104,9 +113,9 @@ impl Terms<'_> {
         };
         let rates = ClassRates::new(stats, &self.to_shift, self.eps_tau, context)?;
         let (n, n_classes, total) = (stats.n_samples() as f64, rates.classes.len(), rates.total);
-        let counts = labels.sorted_counts();
+        let counts = labels.sorted_counts()?;
         let share = |count: &f64| if self.plain_mean { 1.0 / n_classes as f64 } else { count / n };
-        let weights: Vec<f64> = counts.iter().map(share).collect();
+        let weights = counts.iter().map(share).gathered(RATES)?;
         let divisor = divisor as f64;
         let rounding = rates.rounding(&weights) / divisor;
         let value = rates.difference(&weights) / divisor;
@@ -137,7 +146,7 @@ impl Terms<'_> {
                  the features down, raise eps or use precision=\"double\""
             ));
         }
-        let per_target = rates.classes.iter().map(|rate| rate.value / divisor).collect();
+        let per_target = rates.classes.iter().map(|rate| rate.value / divisor).gathered(RATES)?;
         let details = vec![
             ("rate", Detail::Number(total.value / divisor)),
             ("weights", Detail::Numbers(weights)),

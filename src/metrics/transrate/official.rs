@@ -61,7 +61,7 @@ pub(super) fn unit_rows(
     let rows = UnitRows {
         rows: samples.features,
         shift: &stats.shift,
-        offset: stats.mean_about_shift(),
+        offset: stats.mean_about_shift()?,
         floor: 16.0 * f64::EPSILON * n_features.sqrt() * stats.largest,
     };
     let block = Block::new(&rows, samples.response.reborrow(), samples.weights)?;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 from collections.abc import Iterator
@@ -230,3 +231,30 @@ def test_read_only_arrays_and_merging_never_mutates(
     total = tx.Stats.merge_all(parts)
     assert (parts[0] + parts[1] + parts[2]).n_samples == total.n_samples == len(labels)
     assert [part.to_bytes() for part in parts] == before
+
+
+def test_the_first_example_of_the_documentation(
+    cluster: Cluster,
+    folder: Path,
+    tmp_path: Path,
+    labels: NDArray[np.int64],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The script of docs/distributed.md, on the cluster of these tests and shards of its names."""
+    text = (Path(__file__).parents[3] / "docs" / "distributed.md").read_text(encoding="utf-8")
+    (code,) = [b for b in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "Client(" in b]
+    np.save(tmp_path / "labels.npy", labels)
+    for name in ("resnet50", "vit_b16"):
+        (tmp_path / "feats" / name).mkdir(parents=True)
+        for i in range(N_SHARDS):
+            shard = np.load(folder / "first" / f"x_{i}.npy")
+            np.save(tmp_path / "feats" / name / f"x_{i}.npy", shard)
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "__main__", "client_of_tests": contextlib.nullcontext(cluster.client)}
+    code = re.sub(r"distributed\.Client\(.*?\)", "client_of_tests", code)
+    code = code.replace('f"feats/', f'f"{tmp_path}/feats/')  # the workers are elsewhere
+    exec(compile(code, "docs/distributed.md", "exec"), names)
+    shown = capsys.readouterr().out
+    assert "2 models by LogME" in shown
+    assert "H-score" in shown

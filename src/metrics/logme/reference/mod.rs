@@ -30,10 +30,14 @@ mod spectrum;
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 
 use crate::error::{Error, Result};
+use crate::linalg::blas::matrix_product;
+use crate::linalg::memory::Gather;
 use crate::threads::Context;
 
 pub use recipe::{Recipe, Start};
 use spectrum::{Fit, Spectrum};
+
+const FITS: &str = "the fixed points of the targets";
 
 /// Per target, in the order of the targets' columns.
 #[derive(Debug, Clone)]
@@ -73,24 +77,25 @@ pub fn fixed_point(
     let fits: Vec<Fit> = if constants.warm_start {
         let mut ratio = start.ratio;
         let warm = |column| {
-            let fit = fit(column, ratio);
+            let fit = fit(column, ratio)?;
             ratio = fit.alpha / fit.beta;
-            fit
+            Ok(fit)
         };
-        (0..n_targets).map(warm).collect()
+        (0..n_targets).map(warm).gathered_ok(FITS)?
     } else {
-        context.map(n_targets, |column| Ok(fit(column, start.ratio)))?
+        context.map(n_targets, |column| fit(column, start.ratio))?
     };
     let mut scaled = spectrum.moments; // (k, C)
     for (mut column, fit) in scaled.axis_iter_mut(Axis(1)).zip(&fits) {
         column.zip_mut_with(&spectrum.eigenvalues, |r, s| *r /= s + fit.ratio);
     }
+    let each = |of: fn(&Fit) -> f64| fits.iter().map(of).gathered(FITS).map(Array1::from);
     Ok(FixedPoint {
-        evidence: fits.iter().map(|fit| fit.evidence).collect(),
-        alpha: fits.iter().map(|fit| fit.alpha).collect(),
-        beta: fits.iter().map(|fit| fit.beta).collect(),
-        weights: scaled.t().dot(&spectrum.basis.t()),
-        iterations: fits.iter().map(|fit| fit.iterations).collect(),
+        evidence: each(|fit| fit.evidence)?,
+        alpha: each(|fit| fit.alpha)?,
+        beta: each(|fit| fit.beta)?,
+        weights: matrix_product(scaled.t(), spectrum.basis.t(), FITS)?,
+        iterations: fits.iter().map(|fit| fit.iterations).gathered(FITS)?,
     })
 }
 

@@ -6,21 +6,29 @@ use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
 use super::recipe::{Constants, Recipe, Start};
 use crate::error::{Error, Result};
 use crate::linalg::blas;
+use crate::linalg::blas::matrix_product;
 use crate::linalg::lapack::{check_order, thin_svd};
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::{Gather, copied_matrix, zero_matrix};
 
 /// `thuml/LogME` drops singular values up to this absolute size when it takes them from `FᵀF`.
 const THUML_CUT: f64 = 1e-10;
+
+const WHAT: &str = "the decomposition of a fixed point";
 
 /// `FᵀF`, both triangles.
 fn gram(features: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
     let d = features.ncols();
     check_order(d)?;
-    let rows = features.as_standard_layout();
-    let gram = zeros::<f64>(d.saturating_mul(d), "the product of the features")?;
-    let mut gram = Array2::from_shape_vec((d, d), gram).expect("just made");
-    let (rows, upper) = (rows.as_slice(), gram.as_slice_mut());
-    blas::gram_add(rows.expect("standard layout"), d, upper.expect("just made"));
+    let own;
+    let rows = if let Some(rows) = features.as_slice() {
+        rows
+    } else {
+        own = copied_matrix(features, "a copy of the features")?;
+        own.as_slice().expect("just made")
+    };
+    let mut gram = zero_matrix((d, d), "the product of the features")?;
+    let upper = gram.as_slice_mut();
+    blas::gram_add(rows, d, upper.expect("just made"));
     if gram.diag().iter().any(|square| !square.is_finite()) {
         let largest = features.fold(0.0, |largest: f64, value| largest.max(value.abs()));
         return Err(Error::OutOfRange { name: "features", largest, problem: "overflow" });
@@ -31,6 +39,14 @@ fn gram(features: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
         }
     }
     Ok(gram)
+}
+
+/// A copy of a matrix by column where it is by column, and by row elsewhere: LAPACK rounds these apart.
+fn in_its_layout(features: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
+    if features.t().is_standard_layout() && !features.is_standard_layout() {
+        return Ok(copied_matrix(features.t(), WHAT)?.reversed_axes());
+    }
+    copied_matrix(features, WHAT)
 }
 
 /// The decomposition of F with the targets in its basis; k of the D directions.
@@ -59,29 +75,36 @@ impl Spectrum {
     ) -> Result<Self> {
         let (n, d) = features.dim();
         if recipe == Recipe::TransformerRanker || (recipe == Recipe::ThumlFixedPoint && n <= d) {
-            let (u, sigma, vt) = thin_svd(features.to_owned())?;
-            let coordinates = u.t().dot(&targets);
-            return Ok(Self::from_coordinates(sigma, vt, coordinates));
+            let (u, sigma, vt) = thin_svd(in_its_layout(features)?)?;
+            let coordinates = matrix_product(u.t(), targets, WHAT)?;
+            return Self::from_coordinates(sigma, vt, coordinates);
         }
         // A singular value decomposition of FᵀF, not an eigendecomposition: its directions without
         // variance get rounding noise of either sign, here made positive, and thuml keeps them.
         // Column-major as NumPy passes it: LAPACK's U and V differ where rounding does.
         let (u, eigenvalues, vt) = thin_svd(gram(features)?.reversed_axes())?;
-        let moments = vt.dot(&features.t().dot(&targets));
+        let moments = matrix_product(features.t(), targets, WHAT)?;
+        let moments = matrix_product(vt.view(), moments.view(), WHAT)?;
         if recipe != Recipe::ThumlFixedPoint {
             return Ok(Self { eigenvalues, basis: u, moments, coordinates: None });
         }
-        let sigma = eigenvalues.mapv(f64::sqrt);
+        let sigma = eigenvalues.mapv_into(f64::sqrt);
         let k = sigma.iter().filter(|&&sigma| sigma > THUML_CUT).count();
         let sigma = sigma.slice_move(s![..k]);
-        let coordinates = moments.slice_move(s![..k, ..]) / sigma.view().insert_axis(Axis(1));
-        Ok(Self::from_coordinates(sigma, vt.slice_move(s![..k, ..]), coordinates))
+        let mut coordinates = moments.slice_move(s![..k, ..]);
+        coordinates /= &sigma.view().insert_axis(Axis(1));
+        Self::from_coordinates(sigma, vt.slice_move(s![..k, ..]), coordinates)
     }
 
-    fn from_coordinates(sigma: Array1<f64>, vt: Array2<f64>, coordinates: Array2<f64>) -> Self {
-        let moments = &coordinates * &sigma.view().insert_axis(Axis(1));
-        let eigenvalues = sigma.mapv(|sigma| sigma * sigma);
-        Self { eigenvalues, basis: vt.reversed_axes(), moments, coordinates: Some(coordinates) }
+    fn from_coordinates(
+        sigma: Array1<f64>,
+        vt: Array2<f64>,
+        coordinates: Array2<f64>,
+    ) -> Result<Self> {
+        let mut moments = copied_matrix(coordinates.view(), WHAT)?;
+        moments *= &sigma.view().insert_axis(Axis(1));
+        let eigenvalues = sigma.mapv_into(|sigma| sigma * sigma);
+        Ok(Self { eigenvalues, basis: vt.reversed_axes(), moments, coordinates: Some(coordinates) })
     }
 
     pub(super) fn fit(
@@ -91,7 +114,7 @@ impl Spectrum {
         target: ArrayView1<'_, f64>,
         constants: &Constants,
         start: Start,
-    ) -> Fit {
+    ) -> Result<Fit> {
         let (n, d) = (features.nrows() as f64, features.ncols() as f64);
         let s = &self.eigenvalues;
         let tolerance = start.tolerance.unwrap_or(constants.tolerance);
@@ -99,7 +122,7 @@ impl Spectrum {
         loop {
             iterations += 1;
             let gamma = s.iter().map(|s| s / (s + t)).sum::<f64>();
-            let (norm, residual) = self.norm_and_residual(t, column, features, target);
+            let (norm, residual) = self.norm_and_residual(t, column, features, target)?;
             let alpha = gamma / (norm + constants.update_eps);
             let beta = (n - gamma) / (residual + constants.update_eps);
             let change = (alpha / beta - t).abs() / t;
@@ -114,7 +137,7 @@ impl Spectrum {
                 - beta / 2.0 * (residual + constants.evidence_eps)
                 - alpha / 2.0 * (norm + constants.evidence_eps)
                 - constants.log_two_pi(n);
-            return Fit { evidence: evidence / n, alpha, beta, ratio: t, iterations };
+            return Ok(Fit { evidence: evidence / n, alpha, beta, ratio: t, iterations });
         }
     }
 
@@ -125,12 +148,19 @@ impl Spectrum {
         column: usize,
         features: ArrayView2<'_, f64>,
         target: ArrayView1<'_, f64>,
-    ) -> (f64, f64) {
+    ) -> Result<(f64, f64)> {
         let s = &self.eigenvalues;
         let Some(coordinates) = &self.coordinates else {
-            let mean = self.basis.dot(&(&self.moments.column(column) / &(s + t)));
-            let residual = &target - &features.dot(&mean);
-            return (mean.dot(&mean), residual.dot(&residual));
+            let moments = self.moments.column(column);
+            let along = moments.iter().zip(s).map(|(r, s)| r / (s + t)).gathered(WHAT)?;
+            let along = Array1::from(along);
+            let mean = self.basis.rows().into_iter().map(|row| row.dot(&along)).gathered(WHAT)?;
+            let mean = Array1::from(mean);
+            let fitted = features.rows().into_iter().map(|row| row.dot(&mean));
+            let residual =
+                target.iter().zip(fitted).map(|(y, fitted)| y - fitted).gathered(WHAT)?;
+            let residual = Array1::from(residual);
+            return Ok((mean.dot(&mean), residual.dot(&residual)));
         };
         let (mut norm, mut inside, mut explained) = (0.0, 0.0, 0.0);
         for (s, x) in s.iter().zip(coordinates.column(column)) {
@@ -139,6 +169,6 @@ impl Spectrum {
             inside += squared / ((1.0 + s / t) * (1.0 + s / t));
             explained += squared;
         }
-        (norm, inside + (target.dot(&target) - explained))
+        Ok((norm, inside + (target.dot(&target) - explained)))
     }
 }
