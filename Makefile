@@ -13,9 +13,12 @@ VENV_TORCH := .venv-torch
 VENV_RELEASE := .venv-release
 BIN_RELEASE := $(VENV_RELEASE)/bin
 LOGS := target/logs
+# What `make wheel` builds: dist/ may hold wheels for other systems too.
+WHEEL := dist/*-abi3-manylinux*_$(shell uname -m).whl
 RUST := Cargo.toml Cargo.lock build.rs python/Cargo.toml $(shell find src python/src -name '*.rs')
-PACKAGE := pyproject.toml README.md $(wildcard LICENSE* LICENSES/*) \
-	$(shell find python/transferability -name '*.py' -o -name '*.pyi' -o -name py.typed)
+PACKAGE := pyproject.toml .cargo/config.toml README.md CHANGELOG.md SECURITY.md THREATS.md CITATION.cff \
+	$(wildcard LICENSE* LICENSES/*) \
+	$(shell find python/transferability -type f -not -name '*.so' -not -name '*.pyc')
 
 # One interpreter for every build of the binding crate, or each would rebuild the others' work.
 export PYO3_PYTHON := $(abspath $(BIN)/python)
@@ -34,7 +37,7 @@ demo: $(VENV)/.installed ## Set up what the package needs and rank 22 real encod
 	@$(BIN)/python examples/demo.py
 
 .PHONY: test
-test: lint test-rust test-bench test-wheel test-python ## Set up everything and run every check
+test: lint test-rust test-bench test-wheel test-python ## Set up everything and run the checks that need no torch
 	@echo
 	@awk '/^test result/ {p += $$4; f += $$6; i += $$8} \
 		END {printf "cargo test: %d passed, %d failed, %d ignored\n", p, f, i}' $(LOGS)/rust.log
@@ -129,7 +132,7 @@ test-bench: $(VENV)/.tools ## Each benchmark once, untimed
 
 .PHONY: test-wheel
 test-wheel: wheel sdist | $(LOGS) ## Install wheel and sdist elsewhere, on every Python found, and use them
-	$(BIN)/python ci/check_wheel.py dist/*-abi3-*.whl dist/*.tar.gz 2>&1 | tee $(LOGS)/wheel.log
+	$(BIN)/python ci/check_wheel.py $(WHEEL) dist/*.tar.gz 2>&1 | tee $(LOGS)/wheel.log
 
 # --- checks that take long or need more tools; one line each ----------------------------------------
 
@@ -254,8 +257,8 @@ check-metadata: $(VENV_RELEASE)/.tools ## Versions, address, changelog, README a
 # CARGO_NET_OFFLINE=true.
 .PHONY: release-check
 release-check: check-metadata wheel sdist docs ## What a release needs beside `make test`: it all agrees, and installs
-	$(BIN_RELEASE)/twine check --strict dist/*.whl dist/*.tar.gz
-	$(BIN)/python ci/check_wheel.py --every dist/*-abi3-*.whl dist/*.tar.gz
+	$(BIN_RELEASE)/twine check --strict $(WHEEL) dist/*.tar.gz
+	$(BIN)/python ci/check_wheel.py --every $(WHEEL) dist/*.tar.gz
 	ci/dry_run_crate
 
 # --- artefacts ----------------------------------------------------------------------------------
@@ -263,23 +266,16 @@ release-check: check-metadata wheel sdist docs ## What a release needs beside `m
 .PHONY: wheel
 wheel: dist/.wheel ## One wheel for CPython 3.10 and later, in dist/
 
-# zig's linker lets the wheel run on systems older than this one (glibc 2.17).
-dist/.wheel: $(VENV)/.tools $(RUST) $(PACKAGE)
-	rm -f dist/*-abi3-*.whl
-	if $(BIN)/python -m pip install --quiet ziglang; then \
-		$(BIN)/maturin build --release --out dist --zig --compatibility manylinux2014; \
-	else \
-		$(BIN)/maturin build --release --out dist; \
-	fi
+dist/.wheel: $(VENV)/.tools $(RUST) $(PACKAGE) ci/build_wheel
+	rm -f $(WHEEL)
+	ci/build_wheel dist
 	touch $@
 
 # Its ABI is another one. zig and maturin need no such interpreter to build for it.
 .PHONY: wheel-free-threaded
 wheel-free-threaded: $(VENV)/.tools ## The wheel for CPython 3.14 without GIL, in dist/
 	rm -f dist/*-cp314t-*.whl
-	$(BIN)/python -m pip install --quiet ziglang
-	env -u PYO3_PYTHON $(BIN)/maturin build --release --out dist --zig --compatibility manylinux2014 \
-		--interpreter python3.14t --target $$(uname -m)-unknown-linux-gnu
+	env -u PYO3_PYTHON ci/build_wheel dist --interpreter python3.14t --target $$(uname -m)-unknown-linux-gnu
 
 .PHONY: sdist
 sdist: dist/.sdist ## The source distribution, in dist/

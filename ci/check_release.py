@@ -11,6 +11,7 @@ changelog and CITATION.cff have the date
 
 from __future__ import annotations
 
+import argparse
 import re
 import sys
 from collections.abc import Iterator
@@ -31,12 +32,15 @@ VERSIONS = (
     ("fuzz/Cargo.lock", r'^name = "transferability"\nversion = "'),
     ("CITATION.cff", r"^version: "),
     ("conda/recipe.yaml", r'^  version: "'),
+    ("docs/about.md", r"^  version = \{"),
 )
-#: Where the address is repeated.
+#: Where the address is repeated: a file, a pattern, and what the address lacks there.
 ADDRESSES = (
-    ("Cargo.toml", r'^repository = "(.*)"$'),
-    ("CITATION.cff", r"^repository-code: (.*)$"),
-    ("conda/recipe.yaml", r"^  homepage: (.*)$"),
+    ("Cargo.toml", r'^repository = "(.*)"$', ""),
+    ("CITATION.cff", r"^repository-code: (.*)$", ""),
+    ("conda/recipe.yaml", r"^  homepage: (.*)$", ""),
+    ("docs/about.md", r"^  url = \{(.*)\},$", ""),
+    ("SECURITY.md", r"--repo ([^\s`]+)", "https://github.com/"),
 )
 #: Hosts to which the README may link beside the project's own address.
 HOSTS = ("https://github.com/", "https://img.shields.io/badge/")
@@ -78,9 +82,9 @@ def check_addresses() -> Iterator[str]:
     for label, url in project()["urls"].items():
         if url != expected and not url.startswith(f"{expected}/"):
             yield f"[project.urls] {label} is {url}, not below {expected}"
-    for name, pattern in ADDRESSES:
+    for name, pattern, lacking in ADDRESSES:
         found = re.search(pattern, read(name), re.MULTILINE)
-        if found is None or found[1] != expected:
+        if found is None or lacking + found[1] != expected:
             yield f"{name} has {found and found[1]}; [project.urls] Source is {expected}"
 
 
@@ -94,7 +98,8 @@ def check_changelog(tag: str | None) -> Iterator[str]:
         yield f"the first section of CHANGELOG.md is {first and first[1]}, not {expected}"
         return
     _, date, text = first.groups()
-    if not re.search(r"^### Numerics$", text, re.MULTILINE):
+    numerics = re.search(r"^### Numerics$(.*?)(?=^#|\Z)", text, re.MULTILINE | re.DOTALL)
+    if numerics is None:
         yield f"section {expected} of CHANGELOG.md has no part ### Numerics"
     is_dated = re.fullmatch(r"\d{4}-\d\d-\d\d", date)
     if not is_dated and date != "unreleased":
@@ -105,6 +110,8 @@ def check_changelog(tag: str | None) -> Iterator[str]:
         yield f"the tag is {tag}; the workspace in Cargo.toml has {expected}"
     if not is_dated:
         yield f"section {expected} of CHANGELOG.md has no date"
+    if numerics and not numerics[1].strip():
+        yield f"### Numerics of {expected} in CHANGELOG.md is empty; if no value changes, say so"
     released = re.search(r"^date-released: [\"']?([\d-]+)", read("CITATION.cff"), re.MULTILINE)
     if released is None or released[1] != date:
         yield f"date-released of CITATION.cff is {released and released[1]}, not {date}"
@@ -183,7 +190,9 @@ def check_classifiers() -> Iterator[str]:
 
 def main() -> None:
     """Print every problem, and fail if there is one."""
-    tag = sys.argv[2] if sys.argv[1:2] == ["--tag"] else None
+    parser = argparse.ArgumentParser(description="Check what must agree before a release.")
+    parser.add_argument("--tag", help="the tag of a release, such as v1.2.3")
+    tag = parser.parse_args().tag
     problems = [
         *check_versions(),
         *check_addresses(),

@@ -100,9 +100,11 @@ def write_page(found: dict[str, Any], folder: Path) -> None:
     lines = [
         "# Benchmarks",
         "",
-        "`make bench` measures this and writes the page. Answers are checked before times are",
-        "taken; the sides of a table run in turn in one run, and times are medians. Ratios travel",
-        "between machines, seconds do not.",
+        "`make bench` measures this and writes the page. Peers are found by `LOGME_REPO` and",
+        "`TLLIB_REPO`, checkouts of thuml/LogME and tllib, and `TRANSFORMER_RANKER_PYTHON`, an",
+        "interpreter with transformer-ranker; without its variable a peer is left out.",
+        "Answers are checked before times are taken; the sides of a table run in turn in one run,",
+        "and times are medians. Ratios travel between machines, seconds do not.",
         "",
         f"Measured on {machine['cpu']}, {machine['cores']} cores, 2 threads, OpenBLAS kernels"
         f" {machine['coretype']}, Python {machine['python']}, NumPy {machine['numpy']}.",

@@ -486,7 +486,9 @@ def test_two_sets_that_are_wrong() -> None:
         tx.cka(x, np.arange(30) % 2, other_features=z)
     with pytest.raises(DataError, match="with other_features leave it out"):
         tx.cka(x, other_features=z, task="classification")
-    with pytest.raises(DataError, match="cka needs labels, and there are none; give one label for each row"):
+    with pytest.raises(
+        DataError, match="cka needs labels, and there are none; give one label for each row"
+    ):
         tx.cka(x)
     stats = Stats("regression").update(x, np.hstack([z, z]))
     with pytest.raises(DataError, match="no more targets than features"):

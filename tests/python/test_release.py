@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
+import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,6 +31,7 @@ def load(name: str, folder: str = "ci") -> ModuleType:
 RELEASE, DERIVE = load("check_release"), load("derive")
 SNAPSHOTS = load("snapshots", "tests/first_hour")  # how close printed numbers must be
 VERSION, ADDRESS = RELEASE.version(), RELEASE.address()
+PATH = ADDRESS.removeprefix("https://github.com/")
 
 
 def problems(tag: str | None = None) -> list[str]:
@@ -76,6 +80,15 @@ def test_what_is_installed_and_what_is_compiled_have_the_version() -> None:
         ("pyproject.toml", f'Source = "{ADDRESS}', 'Source = "https://x.org', "Cargo.toml has"),
         ("Cargo.toml", f'repository = "{ADDRESS}"', "", "Cargo.toml has None"),
         ("CITATION.cff", ADDRESS, "https://x.org", "CITATION.cff has https://x.org"),
+        ("docs/about.md", f"version = {{{VERSION}}}", "version = {9.9.9}", "about.md has 9.9.9"),
+        (
+            "docs/about.md",
+            f"url = {{{ADDRESS}}}",
+            "url = {https://x.org}",
+            "about.md has https://x",
+        ),
+        ("SECURITY.md", f"--repo {PATH}", "--repo OWNER/NAME", "SECURITY.md has OWNER/NAME"),
+        ("SECURITY.md", f"--repo {PATH}", f"--repo {ADDRESS}", "SECURITY.md has https://"),
         ("CHANGELOG.md", f"## {VERSION} ", "## 9.9.9 ", "is 9.9.9, not"),
         ("CHANGELOG.md", "### Numerics", "### Values", "no part ### Numerics"),
         ("README.md", f"{ADDRESS}/blob/main/docs/", "docs/", "PyPI needs"),
@@ -98,7 +111,7 @@ def dated(date: str, released: str) -> dict[str, tuple[str, str]]:
     section = re.search(rf"^## {re.escape(VERSION)} \(.*\)$", RELEASE.read("CHANGELOG.md"), re.M)
     assert section is not None
     return {
-        "CHANGELOG.md": (section[0], f"## {VERSION} ({date})"),
+        "CHANGELOG.md": (section[0], f"## {VERSION} ({date})\n\n### Numerics\n\n- None.\n"),
         "CITATION.cff": (f"version: {VERSION}", f"version: {VERSION}\n{released}"),
     }
 
@@ -110,6 +123,18 @@ def test_a_tag_needs_the_version_and_dates(monkeypatch: pytest.MonkeyPatch) -> N
     assert found.startswith("the tag is v9.9.9")
     (found,) = problems(VERSION)
     assert found.startswith(f"the tag is {VERSION};")
+
+
+@pytest.mark.parametrize("after", ["", "\n\n### Added\n\n- A metric."])
+def test_a_tag_needs_a_word_on_numerics(monkeypatch: pytest.MonkeyPatch, after: str) -> None:
+    changes = dated("2027-01-31", "date-released: 2027-01-31")
+    heading, new = changes["CHANGELOG.md"]
+    changes["CHANGELOG.md"] = (heading, new.replace("\n- None.\n", f"{after}\n\n## 0.0.1 (x)"))
+    plant(monkeypatch, changes)
+    assert problems() == []
+    (found,) = problems(f"v{VERSION}")
+    assert "Numerics of" in found
+    assert "is empty" in found
 
 
 @pytest.mark.parametrize(
@@ -139,6 +164,16 @@ def test_the_script_says_what_it_found(
         RELEASE.main()
     assert stop.value.code == 1
     assert "the tag is v9.9.9" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["--tga", "v9.9.9"], ["--tag"], ["v9.9.9"]])
+def test_a_slip_in_the_arguments_checks_nothing(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["check_release.py", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        RELEASE.main()
+    assert stop.value.code == 2
 
 
 def test_badges_tell_what_the_package_says() -> None:
@@ -176,6 +211,49 @@ def test_the_conda_recipe_needs_what_the_package_needs() -> None:
     assert recipe["about"]["license"] == project["license"]
     for name in recipe["about"]["license_file"]:
         assert (ROOT / name).exists()
+
+
+def test_the_conda_recipe_runs_its_tests_where_they_are_copied_to() -> None:
+    yaml = pytest.importorskip("yaml")
+    (test,) = (
+        test
+        for test in yaml.safe_load(RELEASE.read("conda/recipe.yaml"))["tests"]
+        if "files" in test
+    )
+    for name in test["files"]["source"]:  # copied with its folders
+        assert (ROOT / name).exists()
+        assert f"python {name}" in test["script"]
+
+
+@pytest.mark.parametrize("zig", [True, False])
+def test_one_script_builds_the_wheels(tmp_path: Path, zig: bool) -> None:
+    (tmp_path / "ci").mkdir()
+    script = tmp_path / "ci/build_wheel"
+    shutil.copy(ROOT / "ci/build_wheel", script)
+    tools = tmp_path / ".venv/bin"
+    tools.mkdir(parents=True)
+    for name, body in (("python", f"exit {0 if zig else 1}"), ("maturin", 'echo "$@"')):
+        (tools / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tools / name).chmod(0o755)
+    done = subprocess.run(
+        [script, "dist", "--target", "x"], check=True, capture_output=True, text=True
+    )
+    portable = "--zig --compatibility manylinux2014 " if zig else ""
+    assert done.stdout == f"build --release --out dist {portable}--target x\n"
+    assert ("no zig" in done.stderr) is not zig
+
+
+def test_checks_of_the_wheel_leave_wheels_for_other_systems_alone() -> None:
+    makefile = RELEASE.read("Makefile")
+    (pattern,) = re.findall(r"^WHEEL := (.*)$", makefile, re.M)
+    pattern = pattern.replace("$(shell uname -m)", "x86_64")
+    name = f"dist/transferability-{VERSION}-cp310-abi3-"
+    assert fnmatch(f"{name}manylinux_2_17_x86_64.manylinux2014_x86_64.whl", pattern)
+    assert fnmatch(f"{name}manylinux_2_36_x86_64.whl", pattern)  # built without zig
+    assert not fnmatch(f"{name}musllinux_1_2_x86_64.whl", pattern)  # by `make check-musl`
+    assert not fnmatch(f"{name}manylinux_2_17_aarch64.manylinux2014_aarch64.whl", pattern)
+    assert "abi3-*" not in makefile
+    assert "maturin build" not in makefile + RELEASE.read("ci/check_reproducible")
 
 
 def test_the_citation_can_be_read() -> None:
