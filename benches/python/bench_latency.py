@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from bench_logme import Shape, compare, problem, table
+from bench_metrics import check as check_metrics
 from peers import load_thuml
 from threadpoolctl import threadpool_limits
 
@@ -84,13 +85,15 @@ def summarize(name: str, seconds: list[float]) -> dict[str, float]:
 
 
 def check(shape: Shape, names: str | list[str], data: tuple[Any, Any], engine: tx.Engine) -> None:
-    """Compare the engine with ``score``, and LogME with the thin SVD."""
+    """Compare the engine with ``score``, LogME with the thin SVD, others with their references."""
     ours, plain = engine.score(*data), tx.score(*data, names)
     if ours != plain:
         raise SystemExit(f"{shape}: the engine and score differ: {ours!r}, {plain!r}")
     if names == "logme":
         exact = tx.logme(*data, method="svd")
         compare("the engine and method='svd'", float(ours), float(exact))
+    else:
+        check_metrics(names)
 
 
 def measure(

@@ -78,16 +78,16 @@ def limit(features: np.ndarray, threads: int) -> float:
         return time.perf_counter() - start
 
 
-def check(peers: list[Peer], features: np.ndarray, labels: np.ndarray) -> None:
+def check(peers: list[Peer], features: np.ndarray, labels: np.ndarray, threads: int) -> None:
     """Check our results against the thin SVD, compat against thuml/LogME, and peers against ours.
 
     The fixed points of the peers stop before they converge, so they agree loosely.
     """
     import transferability as tx
 
-    ours = float(tx.logme(features, labels))
+    ours = float(tx.logme(features, labels, n_threads=threads))
     compare("the default and method='svd'", ours, float(tx.logme(features, labels, method="svd")))
-    single = float(tx.logme(features, labels, precision="single"))
+    single = float(tx.logme(features, labels, n_threads=threads, precision="single"))
     compare("single and double precision", single, ours, 1e-4)
     compat = tx.compat.thuml.LogME().fit(features, labels)
     n, d = features.shape
@@ -107,7 +107,7 @@ def compare(what: str, ours: float, theirs: float, tolerance: float = 1e-9) -> N
 
 def measure(shape: Shape, peers: list[Peer], threads: int) -> dict[str, Any]:
     features, labels = problem(shape)
-    check(peers, features, labels)
+    check(peers, features, labels, threads)
     double = features.astype(np.float64)
     sides: dict[str, Callable[[int], float]] = {
         "ours": ours_in_a_row(features, labels, threads, "double"),

@@ -477,6 +477,12 @@ def setup(app: Any) -> dict[str, Any]:
         """Point links of pages in docs/ to the pages that the site makes of their targets."""
         source[0] = on_the_site(source[0])
 
+    def without_compiled(_app: Any, env: Any) -> None:
+        """Leave modules without Python source out of the list of sources, which would link them."""
+        sources = getattr(env, "_viewcode_modules", {})
+        for name in [name for name, source in sources.items() if not source]:
+            del sources[name]
+
     def check_site(app: Any, error: Exception | None) -> None:
         """Fail unless every public name is on the site, and pages can be read without seeing."""
         if error is not None or app.builder.format != "html":
@@ -496,5 +502,6 @@ def setup(app: Any) -> dict[str, Any]:
     app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
     app.add_post_transform(LinkNames)
     app.connect("source-read", rewrite_links)
+    app.connect("env-check-consistency", without_compiled)
     app.connect("build-finished", check_site)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -56,6 +56,17 @@ impl<'py> InputArrays<'py> {
         self.features.iter().chain(&self.source_probs).map(size).sum()
     }
 
+    /// Estimates the multiplications of a comparison of every row with all others.
+    pub(crate) fn work_of_pairs(&self) -> f64 {
+        self.features
+            .iter()
+            .map(|features| {
+                let rows = features.rows();
+                (rows.n_rows() as f64).powi(2) * rows.n_cols() as f64
+            })
+            .sum()
+    }
+
     /// Borrows all arrays, and calls `f` with them.
     pub(crate) fn borrowed<T>(
         &self,

@@ -44,8 +44,8 @@ impl Stop {
 }
 
 /// Runs a job without the GIL. `work` is its size in multiplications: small jobs, and all jobs with
-/// one thread, stay on the calling thread; others run on the pool of this process. Jobs that are
-/// not small stop when `stop` is set or a signal handler raises. A panic becomes an `InternalError`.
+/// one thread, stay on the calling thread; others run on the pool of this process. All stop when `stop`
+/// is set or a signal handler raises. A panic becomes an `InternalError`.
 pub(crate) fn run<T: Send>(
     py: Python<'_>,
     n_threads: usize,
@@ -61,11 +61,7 @@ pub(crate) fn run<T: Send>(
             return on_pool(pool, stop, job);
         }
         let _buffers = reserve_buffers(1).map_err(CoreError)?;
-        if work < SMALL {
-            Ok(guarded(|| job(&Context::serial())))
-        } else {
-            on_this_thread(stop, job)
-        }
+        on_this_thread(stop, job)
     })?;
     match result {
         Ok(result) => Ok(result.map_err(CoreError)?),

@@ -263,7 +263,7 @@ pub(crate) fn compute<'py>(
 ) -> PyResult<Bound<'py, PyList>> {
     let given = InputArrays::from_dict(given)?;
     let stop = stop.map(|stop| stop.flag.clone()).unwrap_or_default();
-    let work = given.work();
+    let work = given.work().max(given.work_of_pairs()); // knn and PARC compare pairs
     let outcomes = given.borrowed(|given| {
         run(py, n_threads, work, &stop, |context| Ok(given.compute(None, &requests.0, context)))
     })?;

@@ -6,6 +6,9 @@ use crate::linalg::lapack::{Cholesky, TridiagonalForm, check_order};
 use crate::linalg::memory::{Gather, copied, zeros};
 use crate::threads::{Context, chunks};
 
+/// The part of the ridge below which eigenvalues of W less than zero change none of Σ by 1e-9.
+const NOTHING: f64 = 1e-9;
+
 /// What is found of a covariance Σ and offsets.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Discriminant {
@@ -17,10 +20,11 @@ pub struct Discriminant {
 
 /// The eigenvalues of Σ⁻¹OᵀO for offsets O (C, D), row-major, and Σ = max(W, 0) + ridge I, where the upper
 /// triangle of W (D, D) is read, and eigenvalues of W below zero count as zero. `smallest` asks for that
-/// of Σ, too.
+/// of Σ, too; without it, eigenvalues of W between −ridge and zero count as they are.
 ///
 /// They are the eigenvalues of L⁻¹OᵀOL⁻ᵀ, or of its smaller twin OL⁻ᵀL⁻¹Oᵀ, for Σ = LLᵀ. Where rounding
-/// has left no such L, Σ is taken apart by its eigenvectors. Cost: D³/3 + C D² + min(C, D)² max(C, D).
+/// has left no such L, or eigenvalues of W below zero, Σ is taken apart by its eigenvectors.
+/// Cost: D³/3 + C D² + min(C, D)² max(C, D).
 ///
 /// ```
 /// use transferability::covariance::discriminant;
@@ -50,20 +54,28 @@ pub fn discriminant(
     assert!(within.len() == d * d && offsets.len().is_multiple_of(d.max(1)), "shapes differ");
     check_order(d)?;
     let mut whitened = copied(offsets, "offsets between means")?;
-    let mut with_ridge = copied(within, "a covariance")?;
-    with_ridge.iter_mut().step_by(d + 1).for_each(|entry| *entry += ridge);
-    if let Some(factor) = Cholesky::new(with_ridge, d, context)? {
+    let least = if smallest {
+        reduce(copied(within, "a covariance")?, d, context)?.eigenvalues()?.last().copied()
+    } else {
+        None
+    };
+    let is_positive = least.is_none_or(|least| least >= -NOTHING * ridge);
+    let factor = if is_positive { factor(within, ridge, context)? } else { None };
+    if let Some(factor) = factor {
         factor.solve_lower_each(&mut whitened, context)?;
     } else {
         whiten_by_vectors(within, ridge, &mut whitened, context)?;
     }
-    let smallest = if smallest {
-        let form = reduce(copied(within, "a covariance")?, d, context)?;
-        form.eigenvalues()?.last().map(|least| least.max(0.0) + ridge)
-    } else {
-        None
-    };
+    let smallest = least.map(|least| least.max(0.0) + ridge);
     Ok(Discriminant { eigenvalues: squares_of_singular(&whitened, d, context)?, smallest })
+}
+
+/// The factor of W + ridge I; none where it is not positive definite in float64.
+fn factor(within: &[f64], ridge: f64, context: &Context<'_>) -> Result<Option<Cholesky>> {
+    let d = within.len().isqrt();
+    let mut with_ridge = copied(within, "a covariance")?;
+    with_ridge.iter_mut().step_by(d + 1).for_each(|entry| *entry += ridge);
+    Cholesky::new(with_ridge, d, context)
 }
 
 fn reduce(matrix: Vec<f64>, order: usize, context: &Context<'_>) -> Result<TridiagonalForm> {
@@ -181,23 +193,27 @@ mod tests {
         let (d, n) = (24, 40);
         let (within, offsets) = (within(d, 10), made(n, d));
         let context = Context::serial();
-        let found = discriminant(&within, &offsets, 1e-2, true, &context).unwrap();
+        let found = discriminant(&within, &offsets, 1e-2, false, &context).unwrap(); // by Cholesky
         let mut whitened = offsets.clone();
         whiten_by_vectors(&within, 1e-2, &mut whitened, &context).unwrap();
         let other = squares_of_singular(&whitened, d, &context).unwrap();
         let largest = other[0];
         let pairs = found.eigenvalues.iter().zip(&other);
         assert!(pairs.clone().all(|(a, b)| (a - b).abs() <= 1e-11 * largest));
+        let found = discriminant(&within, &offsets, 1e-2, true, &context).unwrap();
         assert!((found.smallest.unwrap() - 1e-2).abs() < 1e-12);
     }
 
     #[test]
     fn eigenvalues_below_zero_by_rounding_count_as_zero() {
-        let within = [1.0, 0.0, 0.0, -0.5];
-        let found = discriminant(&within, &[1.0, 1.0], 1e-4, true, &Context::serial()).unwrap();
-        let expected = 1.0 / 1.0001 + 1.0 / 1e-4;
-        assert!((found.eigenvalues[0] - expected).abs() < 1e-9);
-        assert!((found.smallest.unwrap() - 1e-4).abs() < 1e-18);
+        // With the ridge, the last two are positive.
+        for below in [-0.5, -0.99999e-4, -0.5e-4] {
+            let within = [1.0, 0.0, 0.0, below];
+            let found = discriminant(&within, &[1.0, 1.0], 1e-4, true, &Context::serial()).unwrap();
+            let expected = 1.0 / 1.0001 + 1.0 / 1e-4;
+            assert!((found.eigenvalues[0] - expected).abs() < 1e-9, "{below}");
+            assert!((found.smallest.unwrap() - 1e-4).abs() < 1e-18);
+        }
     }
 
     #[test]

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+import transferability as tx
+
 pytest.importorskip("threadpoolctl")
 pytest.importorskip("matplotlib")
 
@@ -83,3 +85,58 @@ def test_the_suite_writes_a_page_of_what_the_benchmarks_print(
         "missed: 90x40x2",  # all metrics
         "missed: growth",
     ]
+
+
+def change(name: str, monkeypatch: pytest.MonkeyPatch, least_rows: int = 0) -> None:
+    """Make ``score`` return another number for a metric, of data with so many rows at least."""
+    original = tx.score
+
+    def score(features: Any, labels: Any, metrics: Any, **options: Any) -> Any:
+        found = original(features, labels, metrics, **options)
+        found = {metrics: found} if isinstance(metrics, str) else {**found}
+        if name in found and len(features) >= least_rows:
+            value, parts = float(found[name]), dict(found[name].details)
+            if name == "ncti":  # which of a single model is no number
+                parts["spread"] *= 1.001
+            found[name] = found[name].replace(value=1.001 * value, details=parts)
+        return found[metrics] if isinstance(metrics, str) else found
+
+    monkeypatch.setattr(tx, "score", score)
+
+
+@pytest.mark.filterwarnings("ignore::transferability.errors.TransferabilityWarning")
+def test_a_wrong_number_stops_the_benchmark_of_many_metrics(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    metrics = load("bench_metrics", monkeypatch)
+    latency = load("bench_latency", monkeypatch)
+    names = list(dict.fromkeys(metrics.of_statistics() + latency.metrics_of_statistics()))
+    metrics.check(names)
+    for name in names:
+        if name == "logme":
+            continue
+        with monkeypatch.context() as changed:
+            change(name, changed)
+            with pytest.raises(SystemExit, match=f"{name} and its reference differ"):
+                metrics.check(names)
+
+
+def test_a_wrong_number_of_many_classes_stops_the_benchmark_of_growth(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    growth = load("bench_growth", monkeypatch)
+    for name in growth.FAST:
+        with monkeypatch.context() as changed:
+            change(name, changed, growth.MORE.n_samples)
+            with pytest.raises(SystemExit, match=f"{name} and its reference differ"):
+                growth.check_metrics(growth.MORE, [name], 1)
+
+
+def test_a_number_unlike_that_of_tllib_stops_before_times_are_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    metrics = load("bench_metrics", monkeypatch)
+    monkeypatch.setattr(metrics, "best_of", lambda call, repeats: pytest.fail("a time was taken"))
+    peers = {"h_score": lambda features, labels: 1.0}
+    with pytest.raises(SystemExit, match="h_score and that of tllib differ"):
+        metrics.measure(metrics.Shape(90, 40, 2), (None, 1.0), peers, 1, 1)

@@ -119,6 +119,8 @@ def test_options_reach_rank_models(
         (["--amp", "int8"], "'int8' is not one of 'bfloat16', 'float16'"),
         (["--dtype", "int8"], "'int8' is not one of"),
         (["--cache", "x", "--no-cache"], "--cache and --no-cache exclude each other"),
+        (["--no-cache", "--shortlist"], "--shortlist reads the features from the cache again"),
+        (["--no-cache", "--stability"], "--stability reads the features from the cache again"),
         (["--agreement", "0.9"], "--agreement goes with --shortlist"),
         (["--agreement", "2", "--shortlist"], "2.0 is not in the range 0<x<=1"),
     ],

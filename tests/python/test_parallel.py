@@ -147,6 +147,8 @@ if case == "tall":    # the pass over the features
     data = sample(60_000, 1024)
 elif case == "wide":  # the products of rows, and their decomposition
     data = sample(2000, 6000)
+elif case == "pairs":  # every row beside all others, of few columns
+    data = sample(120_000, 8)
 small = sample(12_000, 96, 1)
 expected = tx.logme(*small, n_threads=2)
 stats = tx.Stats(n_threads=n_threads)
@@ -156,7 +158,7 @@ try:
         if case == "update":
             stats.update(*small)
         else:
-            tx.logme(*data, n_threads=n_threads)
+            (tx.knn if case == "pairs" else tx.logme)(*data, n_threads=n_threads)
 except KeyboardInterrupt:
     print(time.time(), flush=True)
 assert tx.logme(*small, n_threads=2) == expected  # and can score again
@@ -170,7 +172,7 @@ if case == "update":  # of which some were whole, and the last did not happen
 
 @needs_signals
 @pytest.mark.parametrize("n_threads", [1, 2])
-@pytest.mark.parametrize("case", ["tall", "wide", "update"])
+@pytest.mark.parametrize("case", ["tall", "wide", "update", "pairs"])
 def test_control_c_stops_a_large_call(case: str, n_threads: int) -> None:
     code = f"{PRELUDE}\nsignal.signal(signal.SIGINT, signal.default_int_handler)"
     code += f"\ncase, n_threads = {case!r}, {n_threads}{INTERRUPTED}"

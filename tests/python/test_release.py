@@ -256,6 +256,15 @@ def test_checks_of_the_wheel_leave_wheels_for_other_systems_alone() -> None:
     assert "maturin build" not in makefile + RELEASE.read("ci/check_reproducible")
 
 
+def test_licences_in_the_wheel_are_of_locked_crates() -> None:
+    text = (ROOT / "LICENSES" / "Rust-crates.txt").read_text("utf-8")
+    named = set(re.findall(r"^([a-z][\w-]*) (\d[\w.+-]*) \(.+\)$", text, re.MULTILINE))
+    lock = (ROOT / "Cargo.lock").read_text("utf-8")
+    locked = set(re.findall(r'^name = "(.+)"\nversion = "(.+)"$', lock, re.MULTILINE))
+    assert len(named) > 20
+    assert named - locked == set(), "run python ci/licences.py"
+
+
 def test_the_citation_can_be_read() -> None:
     yaml = pytest.importorskip("yaml")
     citation = yaml.safe_load(RELEASE.read("CITATION.cff"))

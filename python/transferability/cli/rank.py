@@ -167,6 +167,11 @@ def rank(
     if race:
         options = {**options, "race": _read_race(race_options) if race_options else True}
     if models:
+        if ctx.params["no_cache"] and (stability or shortlist):
+            name = "--stability" if stability else "--shortlist"
+            raise click.UsageError(
+                f"{name} reads the features from the cache again: leave out --no-cache"
+            )
         ranking = run_models(
             ctx.params, keep_features=keep_features or stability or shortlist, **options
         )

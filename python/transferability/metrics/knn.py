@@ -142,7 +142,7 @@ def memory(size: Size, options: Mapping[str, Any]) -> float:
     return 0.5 * size.n_samples * size.n_features + size.n_samples * (8 * int(options["k"]) + 110.0)
 
 
-WHEN = "Often the best predictor where time allows N² comparisons; assumes no linear head."
+WHEN = "Labels that are no linear function of the features; time grows with N²."
 SPEC = MetricSpec(
     "knn",
     options,

@@ -185,7 +185,7 @@ def explain(score: Any) -> list[str]:
     return lines
 
 
-WHEN = "First choice: one pass over the features, nothing to tune, classes and targets alike."
+WHEN = "The default: one pass over the features, nothing to tune, classes and targets alike."
 SPEC = MetricSpec(
     "logme",
     options,
