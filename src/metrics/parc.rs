@@ -122,7 +122,9 @@ fn components(features: &dyn Rows, rows: &[usize], most: usize) -> Result<(Array
     let largest = x.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
     if largest > 0.0 {
         // Or squares might leave the range of float64, as 1/`largest` does of a subnormal number.
-        x.iter_mut().for_each(|x| *x /= largest);
+        for x in &mut x {
+            *x /= largest;
+        }
     }
     let mut x = Array2::from_shape_vec((n, n_cols), x).map_err(|_| Error::NoData)?;
     let first = copied_matrix(x.slice(s![..1, ..]), "a row of features")?;
