@@ -40,7 +40,7 @@ pub fn content(bytes: &[u8]) -> &[u8] {
 pub fn load(bytes: &[u8]) -> (Outcome, Option<Stats>) {
     match Stats::from_bytes(bytes) {
         Ok((stats, notes)) => {
-            let again = stats.to_bytes(&notes).expect("what was read can be written");
+            let again = stats.to_bytes(notes).expect("what was read can be written");
             assert!(again == bytes, "an accepted file is written with other bytes");
             (Outcome::Used, Some(stats))
         }
