@@ -84,12 +84,24 @@ unsafe impl GlobalAlloc for Failing {
 #[global_allocator]
 static ALLOCATOR: Failing = Failing;
 
-/// Watch this thread, alone among the tests: they share the count.
-fn watch() -> MutexGuard<'static, ()> {
+/// The watch over this thread, alone among the tests, which share the count. It ends with the test: what
+/// the harness then allocates is its own.
+struct Watch {
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        LEFT.store(NEVER, SeqCst);
+        IS_WATCHED.set(false);
+    }
+}
+
+fn watch() -> Watch {
     static ONE: Mutex<()> = Mutex::new(());
-    let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let alone = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     IS_WATCHED.set(true);
-    guard
+    Watch { _alone: alone }
 }
 
 /// All numbers of a result, each to its last bit.
