@@ -108,6 +108,42 @@ pub(crate) fn gram_add_single(panel: &[f32], cols: usize, gram: &mut [f32]) {
     }
 }
 
+/// How BLAS reads an array as row-major: as it is or transposed, and the distance of its rows.
+type Layout = (CBLAS_TRANSPOSE, usize);
+
+/// `c = op(a) op(b) + beta c` for op(a) (m, k), op(b) (k, n) and row-major c (m, n).
+///
+/// # Safety
+/// The pointers lead to as many numbers as the sizes and layouts say, and m, n and k are positive.
+unsafe fn dgemm(
+    (a, (op_a, lda)): (*const f64, Layout),
+    (b, (op_b, ldb)): (*const f64, Layout),
+    beta: f64,
+    c: &mut [f64],
+    (m, n, k): (usize, usize, usize),
+) {
+    assert_eq!(c.len(), m * n);
+    // SAFETY: the caller's for a and b; c is a unique borrow of m × n numbers.
+    unsafe {
+        cblas_sys::cblas_dgemm(
+            CblasRowMajor,
+            op_a,
+            op_b,
+            int(m),
+            int(n),
+            int(k),
+            1.0,
+            a,
+            int(lda),
+            b,
+            int(ldb),
+            beta,
+            c.as_mut_ptr(),
+            int(n),
+        );
+    }
+}
+
 /// `c += op(a) b` for row-major a, b (k, n) and c (m, n); op(a) is a (m, k), or aᵀ with a (k, m).
 fn product_add(
     op: CBLAS_TRANSPOSE,
@@ -116,27 +152,11 @@ fn product_add(
     c: &mut [f64],
     (m, n, k): (usize, usize, usize),
 ) {
-    assert!(a.len() == m * k && b.len() == k * n && c.len() == m * n);
+    assert!(a.len() == m * k && b.len() == k * n);
     let lda = if matches!(op, CblasTrans) { m } else { k };
-    // SAFETY: sizes asserted above; c is a unique borrow.
-    unsafe {
-        cblas_sys::cblas_dgemm(
-            CblasRowMajor,
-            op,
-            CblasNoTrans,
-            int(m),
-            int(n),
-            int(k),
-            1.0,
-            a.as_ptr(),
-            int(lda),
-            b.as_ptr(),
-            int(n),
-            1.0,
-            c.as_mut_ptr(),
-            int(n),
-        );
-    }
+    let (a, b) = ((a.as_ptr(), (op, lda)), (b.as_ptr(), (CblasNoTrans, n)));
+    // SAFETY: sizes asserted above.
+    unsafe { dgemm(a, b, 1.0, c, (m, n, k)) };
 }
 
 /// `c += aᵀ b` for row-major a (k, m), b (k, n), c (m, n).
@@ -153,9 +173,8 @@ pub(crate) fn product_into(a: &[f64], b: &[f64], c: &mut [f64], m: usize, n: usi
     }
 }
 
-/// How BLAS reads a matrix as row-major: as it is or transposed, and the distance of its rows; none for
-/// a view whose rows and columns both have gaps.
-fn operand(a: &ArrayView2<'_, f64>) -> Option<(CBLAS_TRANSPOSE, usize)> {
+/// The layout of a matrix; none for a view whose rows and columns both have gaps.
+fn layout(a: &ArrayView2<'_, f64>) -> Option<Layout> {
     let ((rows, cols), strides) = (a.dim(), a.strides());
     let apart = |stride: isize, least: usize| usize::try_from(stride).ok().filter(|s| *s >= least);
     let by_row = if rows <= 1 { Some(cols.max(1)) } else { apart(strides[0], cols.max(1)) };
@@ -178,30 +197,13 @@ pub(crate) fn matrix_product(
     if m * n * k == 0 {
         return zero_matrix((m, n), what); // nothing has strides
     }
-    let (Some((op_a, lda)), Some((op_b, ldb))) = (operand(&a), operand(&b)) else {
+    let (Some(layout_a), Some(layout_b)) = (layout(&a), layout(&b)) else {
         let (a, b) = (copied_matrix(a, what)?, copied_matrix(b, what)?);
         return matrix_product(a.view(), b.view(), what);
     };
     let mut c = zeros::<f64>(m * n, what)?;
-    // SAFETY: the views hold m × k and k × n numbers at these distances; c is m × n.
-    unsafe {
-        cblas_sys::cblas_dgemm(
-            CblasRowMajor,
-            op_a,
-            op_b,
-            int(m),
-            int(n),
-            int(k),
-            1.0,
-            a.as_ptr(),
-            int(lda),
-            b.as_ptr(),
-            int(ldb),
-            0.0,
-            c.as_mut_ptr(),
-            int(n),
-        );
-    }
+    // SAFETY: the views hold m × k and k × n numbers in these layouts.
+    unsafe { dgemm((a.as_ptr(), layout_a), (b.as_ptr(), layout_b), 0.0, &mut c, (m, n, k)) };
     Array2::from_shape_vec((m, n), c).map_err(|_| Error::NoData)
 }
 

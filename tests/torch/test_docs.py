@@ -106,7 +106,7 @@ def test_sweeps_by_name_run(page: str, tmp_path: Path, monkeypatch: pytest.Monke
     assert not [row.error for ranking in called for row in ranking.failed]
 
 
-def test_the_loss_of_a_trainer_has_one_term_more() -> None:
+def test_the_loss_of_a_trainer_has_one_term_more(bert: Any) -> None:
     """Run the page's `compute_loss` without the loop of a Trainer, which needs one more package."""
     transformers = pytest.importorskip("transformers")
     (block,) = blocks("b_tuning.md", "py", "Trainer")
@@ -128,14 +128,7 @@ def test_the_loss_of_a_trainer_has_one_term_more() -> None:
 
     names: dict[str, Any] = {"transformers": library, "regulariser": Regulariser()}
     exec(compile(block, "docs/b_tuning.md", "exec"), names)
-    config = transformers.BertConfig(
-        vocab_size=30,
-        hidden_size=8,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=8,
-    )
-    model = transformers.BertForSequenceClassification(config).eval()
+    model = transformers.BertForSequenceClassification(bert.config).eval()
     batch = {"input_ids": torch.ones(4, 3, dtype=torch.long), "labels": torch.tensor([0, 1, 0, 1])}
     plain = model(**batch, output_hidden_states=True)
     predictive = torch.zeros(4, 1)
