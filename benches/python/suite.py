@@ -152,8 +152,8 @@ def write_logme(rows: list[Row], folder: Path) -> list[str]:
         "",
         'float32 features in memory, one call. "Times as fast" is against the fastest peer;',
         '"single" the same with `precision="single"`. The limit is one float64 Gram product of the',
-        'smaller side and its tridiagonal form; "of the limit" is our time as a multiple of it. The',
-        "BLAS peak is that of a square float64 product. For N < D, thuml/LogME and",
+        'smaller side and its tridiagonal form; "of the limit" is our time as a multiple of it.',
+        "The BLAS peak is that of a square float64 product. For N < D, thuml/LogME and",
         "transformer-ranker have a wrong determinant; there their numbers are checked against",
         "those of `compat.thuml`.",
         "",
@@ -237,8 +237,8 @@ def write_rank(rows: list[Row]) -> list[str]:
     return [
         "## Many models",
         "",
-        "`rank` over files of 5,000 x 768 float32 features, beside as many independent processes of",
-        "one thread as `rank` has threads. Throughput is that of `rank` in times theirs.",
+        "`rank` over files of 5,000 x 768 float32 features, beside as many independent processes",
+        "of one thread as `rank` has threads. Throughput is that of `rank` in times theirs.",
         "",
         *markdown(columns(table), table),
     ]
@@ -261,8 +261,9 @@ def write_latency(rows: list[Row]) -> list[str]:
     return [
         "## Latency",
         "",
-        "Warm calls of `Engine.score` on one thread, in µs, beside a bare NumPy product of about the",
-        "same duration and beside thuml/LogME: medians, and 99th and 99.9th percentiles of 10,000 calls.",
+        "Warm calls of `Engine.score` on one thread, in µs, beside a bare NumPy product of about",
+        "the same duration and beside thuml/LogME: medians, and 99th and 99.9th percentiles of",
+        "10,000 calls.",
         "",
         *markdown(columns(table), table),
     ]

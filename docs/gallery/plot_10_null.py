@@ -25,7 +25,7 @@ null = {
 print(tx.score(models["lsa384"], labels, "logme", reference=5).explain())
 
 # %%
-# The distance between the two points is what the features know of the labels.
+# The distance between the two points is what the features know of the labels, beyond chance.
 
 fig, ax = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
 for place, name in enumerate(reversed(names)):
