@@ -28,14 +28,15 @@ TRAPS = {
     "itself. With fewer rows than features part of the fit is chance: compare with `reference=5`. "
     "Units of single columns matter unless `standardize=True`.",
     "h_score": "It grows with D/N, and is C − 1 for every model once N ≤ D. Then it says nothing "
-    "of the models.",
+    "about the models.",
     "regularized_h_score": "The shrinkage depends on the number of rows, so values at different "
     "numbers of rows are not comparable.",
     "lin_mse": "Without `ridge=` the error is 0 for every model with N ≤ D. The ridge is in the "
     "units of the features.",
     "lab_mse": "It sees the outputs of the source model, not its features: a model whose classes "
     "are unrelated to yours looks worse than its features are.",
-    "lfc": "Features are centred and nothing else, so a few directions of large variance decide.",
+    "lfc": "Features are not centred, so a common offset, or a few directions of large variance, "
+    "decide.",
     "cka": 'The biased estimate (`estimator="biased"`) is far above 0 for independent data with '
     "few rows; the default is unbiased.",
     "nce": "More source classes give higher values by chance. It orders target tasks for one "
@@ -45,10 +46,10 @@ TRAPS = {
     "lda": "It is a training score: with N near D every model is nearly perfect.",
     "ridge_probe": "It is an accuracy, so its noise is √(p(1 − p)/N): about 1.6 points at 800 rows "
     'and 70 %. Rows of one video or patient need `leave_out="group"`.',
-    "sfda": "It is a training score, and saturates for N ≤ D.",
+    "sfda": "It is a training score: with N near D every model is nearly perfect.",
     "emms": "With one-hot labels as the only view it is a linear regression on them. With N ≤ D "
     "the fit is perfect unless `ridge=` is given.",
-    "transrate": "Values depend on the scale of the features, and the published variants are not "
+    "transrate": "Values depend on the scale of the features by default, and the variants are not "
     "comparable with each other. An independent study often found the order inverted.",
     "gbc": "Classes with few rows have nearly no overlap in many dimensions: compute it with "
     '`covariance="diagonal"` too.',
