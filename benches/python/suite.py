@@ -181,9 +181,9 @@ def write_metrics(rows: list[Row]) -> list[str]:
     return [
         "## All metrics from one pass",
         "",
-        'All classification metrics of statistics together beside LogME alone ("all by LogME" is',
-        "the ratio), and four metrics (LogME, H-score with and without shrinkage, TransRate)",
-        "beside those of tllib.",
+        'All classification metrics of statistics together, and LogME alone ("all by LogME" is the',
+        "ratio); and four metrics (LogME, H-score with and without shrinkage, TransRate), compared",
+        "with those of tllib.",
         "",
         *markdown(columns(table), table),
     ]
@@ -237,8 +237,8 @@ def write_rank(rows: list[Row]) -> list[str]:
     return [
         "## Many models",
         "",
-        "`rank` over files of 5,000 x 768 float32 features, beside as many independent processes",
-        "of one thread as `rank` has threads. Throughput is that of `rank` in times theirs.",
+        "`rank` over files of 5,000 x 768 float32 features, compared with as many independent",
+        "processes of one thread as `rank` has threads. Throughput is that of `rank` in times theirs.",
         "",
         *markdown(columns(table), table),
     ]
@@ -261,9 +261,9 @@ def write_latency(rows: list[Row]) -> list[str]:
     return [
         "## Latency",
         "",
-        "Warm calls of `Engine.score` on one thread, in µs, beside a bare NumPy product of about",
-        "the same duration and beside thuml/LogME: medians, and 99th and 99.9th percentiles of",
-        "10,000 calls.",
+        "Warm calls of `Engine.score` on one thread, in µs, compared with a bare NumPy product of",
+        "about the same duration and with thuml/LogME: medians, and 99th and 99.9th percentiles",
+        "of 10,000 calls.",
         "",
         *markdown(columns(table), table),
     ]

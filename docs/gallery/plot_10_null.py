@@ -42,5 +42,5 @@ ax.plot(
     [true[name] for name in reversed(names)], range(len(names)), "o", color="C0", label="labels"
 )
 ax.set_yticks(range(len(names)), list(reversed(names)))
-ax.set(xlabel="LogME", title="Scores beside scores of permuted labels")
+ax.set(xlabel="LogME", title="Scores, and scores with permuted labels")
 ax.legend()
