@@ -238,7 +238,8 @@ def write_rank(rows: list[Row]) -> list[str]:
         "## Many models",
         "",
         "`rank` over files of 5,000 x 768 float32 features, compared with as many independent",
-        "processes of one thread as `rank` has threads. Throughput is that of `rank` in times theirs.",
+        "processes of one thread as `rank` has threads. Throughput is that of `rank` in times",
+        "theirs.",
         "",
         *markdown(columns(table), table),
     ]
