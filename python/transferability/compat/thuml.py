@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._inputs.arrays import finite_floats
 from .._metric.score import issue
 from .._util.public import present
 from ..errors import DataError, TransferabilityError
@@ -139,11 +140,11 @@ class LogME:
         Parameters
         ----------
         f : array-like of shape (n_samples, n_features)
-            Features.
+            Features, finite.
         """
         if not self.fitted or not len(self.ms):
             raise NotFittedError("not fitted; call fit(f, y) first")
-        features, coef = read_numbers(f, "f", (2,)), np.asarray(self.ms)
+        features, coef = finite_floats(read_numbers(f, "f", (2,)), "f"), np.asarray(self.ms)
         if features.shape[1] != coef.shape[1]:
             raise DataError(
                 f"f has {features.shape[1]} columns, and was fitted on {coef.shape[1]}; give the "
