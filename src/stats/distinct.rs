@@ -111,10 +111,10 @@ impl Stats {
     }
 
     /// The number of held rows with different features, whatever their responses; 0 of a scatter.
-    pub(crate) fn n_distinct_features(&self) -> Result<f64> {
-        let Second::Rows { values, .. } = &self.second else { return Ok(0.0) };
+    pub(crate) fn n_distinct_features(&self) -> Result<usize> {
+        let Second::Rows { values, .. } = &self.second else { return Ok(0) };
         let first = self.first_of_repeats(values, &Answers::Nothing)?;
-        Ok(first.iter().enumerate().filter(|(i, first)| i == *first).count() as f64)
+        Ok(first.iter().enumerate().filter(|(i, first)| i == *first).count())
     }
 
     /// The row that each held row repeats, or itself.

@@ -50,8 +50,7 @@ pub(super) fn count_distinct(
     (targets, t): (&[Target], f64),
     context: &Context<'_>,
 ) -> Result<Vec<Option<f64>>> {
-    // Held rows of equal labels are merged before, and those of other labels are not.
-    let mut held = None;
+    let mut differing = None; // held rows with different features: those with equal labels are merged
     let mut counts = reserved(targets.len(), SEARCH)?;
     for group in targets.chunks(LANES) {
         let pairs: Pairs = std::array::from_fn(|lane| (group[lane.min(group.len() - 1)].column, t));
@@ -62,12 +61,15 @@ pub(super) fn count_distinct(
             let is_exact = fit >= 0.5 * n; // |y − Fm|² ≤ t|m|²
             let may_repeat = counted < n && !all_differ(target, rank);
             let distinct = counted + f64::from(u8::from(target.intercept));
-            let repeats = is_exact && may_repeat && if prepared.stats.holds_rows() {
-                let all = match held {
-                    Some(all) => all,
-                    None => *held.insert(prepared.stats.n_distinct_features()?),
+            let repeats = if !(is_exact && may_repeat) {
+                false
+            } else if prepared.stats.holds_rows() {
+                let n_rows = match differing {
+                    Some(n_rows) => n_rows,
+                    None => prepared.stats.n_distinct_features()?,
                 };
-                all == distinct
+                differing = Some(n_rows);
+                (n_rows as f64 - distinct).abs() < 0.5
             } else {
                 rows_repeat(prepared, rank, n, context)?
             };
