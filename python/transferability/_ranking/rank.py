@@ -46,6 +46,7 @@ from .row import (
     Row,
     RowBuilder,
     ScoringPlan,
+    check_model_rows,
     check_models,
     evaluate_available,
 )
@@ -188,7 +189,8 @@ def rank(
     planned = plan(metrics, target.task, options, provided, baselines=baselines)
     if not planned[0]:
         raise DataError(f"no metric applies to a {target.task} task")
-    check_rows(shared.index, groups=groups)
+    index = check_model_rows(models, shared.index)
+    check_rows(index, groups=groups)
     parts = read_groups(groups, target.n_samples, aggregate)
     known = (*target.warnings, *check_groups(parts, target, planned[0]))
     shared = shared if parts is None else replace(shared, groups=parts.ids)

@@ -226,7 +226,7 @@ class Stats:
             As :func:`transferability.logme`, and for frames with other columns than earlier ones.
             The statistics are then unchanged.
         """
-        check_rows(None, features=features, labels=labels, sample_weight=sample_weight)
+        check_rows((), features=features, labels=labels, sample_weight=sample_weight)
         array, notes, columns = read_features(features)
         weights = None if sample_weight is None else as_weights(sample_weight, len(array))
         counted = None if weights is None else weights > 0

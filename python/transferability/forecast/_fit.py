@@ -129,7 +129,7 @@ def fit(
     sizes, values, is_metric = _unpack_curve(sizes, values)
     if is_metric and limit == "auto" and bounds == "auto":
         limit = None
-    check_rows(None, sizes=sizes, values=values)
+    check_rows((), sizes=sizes, values=values)
     n, v, zero_shot = _read_curve(sizes, values)
     guessed = direction == "auto"
     if guessed:
