@@ -171,8 +171,11 @@ class Stats:
     @property
     def classes(self) -> tuple[int | str, ...] | None:
         """The classes that occurred, sorted; None for targets."""
-        classes = self._inner.classes
-        return None if classes is None else tuple(classes)
+        if self._target is None:
+            return None
+        found: tuple[int | str, ...] | None
+        found = self._target.facts(self._inner.classes, None)["classes"]
+        return found
 
     @property
     def class_counts(self) -> tuple[int, ...] | None:
