@@ -183,6 +183,27 @@ def test_wrong_tasks_say_so(features: Any, labels: Any) -> None:
         tx.compare_tasks({"a": features})
     with pytest.raises(DataError, match="tasks is empty"):
         tx.compare_tasks({})
+    for metrics in ("all", "recommended"):
+        with pytest.raises(DataError, match=f"metrics is '{metrics}'.* name the metrics"):
+            tx.compare_tasks({"a": (features, labels)}, metrics)
+
+
+def test_tasks_by_the_same_metrics_and_options_add_up() -> None:
+    probs = np.random.default_rng(0).dirichlet(np.ones(4), 60)
+
+    def ranked(name: str, metrics: Any = "leep", **options: Any) -> tx.TaskRanking:
+        task = {"source_probs": probs, "labels": np.arange(60) % 3, "features": probs}
+        return tx.compare_tasks({name: task}, metrics, **options)
+
+    assert {*(ranked("a") + ranked("b")).names} == {"a", "b"}
+    assert {*(ranked("a") + ranked("b", normalize="entropy_ratio")).names} == {"a", "b"}
+    for other in (
+        ranked("b", normalize=None),
+        ranked("b", "logme"),
+        ranked("b", ["leep", "logme"]),
+    ):
+        with pytest.raises(DataError, match="differ in metrics or options"):
+            ranked("a") + other
 
 
 # --- ensembles ------------------------------------------------------------------------------------

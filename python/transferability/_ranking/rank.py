@@ -9,11 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .. import _core
 from .._inputs.arrays import as_features
 from .._inputs.inputs import Inputs, RowSource, read_inputs
 from .._inputs.rows import check_rows
-from .._inputs.target import Target, unlabelled
+from .._inputs.target import unlabelled
 from .._inputs.types import ArrayLike, ByName, PathLike
 from .._metric.derived import CONSENSUS, PRIOR
 from .._metric.plan import Plan, plan
@@ -234,7 +236,7 @@ def rank(
         metrics=tuple(planned[0]),
         task=target.task,
         task_note=target.note,
-        digest=compute_digest(target, planned, precision, parts),
+        digest=compute_digest(shared, planned, precision, parts),
         warnings=(
             *known,
             *note_models(planned[0], len(models)),
@@ -337,13 +339,17 @@ def _read_model(
 
 
 def compute_digest(
-    target: Target, planned: Plan, precision: str, groups: Groups | None = None
+    shared: Inputs, planned: Plan, precision: str, groups: Groups | None = None
 ) -> str:
-    """Return a hash of labels, metrics, options, precision and groups.
+    """Return a hash of labels, their embeddings, metrics, options, precision and groups.
 
     Rankings compare if their digests are equal.
     """
-    text = f"{target.digest()}{planned[0]}{precision}"
+    text = f"{shared.target.digest()}{planned[0]}{precision}"
     if groups is not None:
         text += f"{groups.aggregate}{groups.names}{groups.codes.tolist()}"
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    state = hashlib.blake2b(text.encode(), digest_size=16)
+    for name, view in shared.label_embeddings:
+        state.update(f"{name}{view.shape}".encode())
+        state.update((np.asarray(view, dtype=np.float64) + 0).tobytes())  # -0.0 as 0.0
+    return state.hexdigest()
