@@ -347,9 +347,7 @@ def rank_models(
         metrics=tuple(requests),
         task=target.task,
         task_note=target.note,
-        digest=compute_digest(
-            shared, (requests, skipped), "double" if n_rows else digest, labelled.groups
-        ),
+        digest=compute_digest(shared, (requests, skipped), "double" if n_rows else digest),
         warnings=warnings,
         skipped=skipped,
         plan=plan,
