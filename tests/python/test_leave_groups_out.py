@@ -583,7 +583,7 @@ def test_statistics_that_are_not_enough_are_named() -> None:
         tx.ridge_probe(stats, y)
     with pytest.raises(DataError, match="leave out leave_out"):
         tx.ridge_probe(stats, leave_out="row")
-    with pytest.raises(DataError, match=r"collected in 'double'.*Stats\(precision='single'\)"):
+    with pytest.raises(DataError, match=r"collected in 'double'; .*collect them in 'single'"):
         tx.ridge_probe(stats, precision="single")
     with pytest.raises(DataError, match="precision is 'half'"):
         tx.ridge_probe(stats, precision="half")

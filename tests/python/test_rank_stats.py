@@ -89,7 +89,7 @@ def test_arguments_are_honoured_or_refused(
     refused: list[tuple[dict[str, Any], str]] = [
         ({"baselines": True}, "baselines ridge_probe and knn need rows"),
         ({"precision": "half"}, "precision is 'half'"),
-        ({"precision": "single"}, r"of 'a' were collected in 'double'.*Stats\("),
+        ({"precision": "single"}, r"of 'a' were collected in 'double'.*collect them in 'single'"),
         ({"method": "qr"}, "method is 'qr'"),
         ({"method": "svd"}, "decomposes rows"),
         ({"aggregate": "min"}, "needs groups"),

@@ -69,8 +69,7 @@ def _check_settings(models: Mapping[str, Stats], settings: Settings, baselines: 
         if (own := stats.moments()["precision"]) != settings.precision:
             raise DataError(
                 f"precision is {settings.precision!r}, but the statistics of {name!r} were "
-                f"collected in {own!r}; leave it out, or collect them by "
-                f"Stats(precision={settings.precision!r})"
+                f"collected in {own!r}; leave it out, or collect them in {settings.precision!r}"
             )
 
 

@@ -44,7 +44,7 @@ def read_pairs(
         ours, theirs = scores.index, truth.index  # type: ignore[attr-defined]
         are_words = all(isinstance(name, str) for name in (*ours, *theirs))
         if are_words and len(ours) == len(theirs) and not set(ours).isdisjoint(theirs):
-            _check_names(ours, theirs, "; pass truth.to_numpy() if models match by position")
+            _check_names(ours, theirs, "; give arrays if models match by position")
     x, y = _read_numbers("scores", scores), _read_numbers("truth", truth)
     if len(x) != len(y):
         raise DataError(f"scores has {len(x)} models but truth has {len(y)}; give both for each")

@@ -108,8 +108,7 @@ def score_stats_by_group(
     if settings.precision not in ("double", precision):  # the default, or what they have
         raise DataError(
             f"precision is {settings.precision!r}, but the statistics were collected in "
-            f"{precision!r}; leave it out, or collect them by Stats(precision="
-            f"{settings.precision!r})"
+            f"{precision!r}; leave it out, or collect them in {settings.precision!r}"
         )
     ridges = _RIDGES if ridges is None else [*ridges]
     everything = _Moments.of(whole, whole)
