@@ -24,7 +24,7 @@ mod targets;
 use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
-use crate::linalg::blas::{axpy, dot};
+use crate::linalg::blas::{axpy, dot, outer_add, quadratic};
 use crate::linalg::lapack::{TridiagonalForm, check_order};
 use crate::linalg::memory::{Gather, copied, grow};
 use crate::stats::{Norms, Precision, Second, Stats};
@@ -196,17 +196,8 @@ impl Decomp {
 /// Σ w (x − μ)(x − μ)ᵀ, upper triangle, from that about the shift.
 fn centred_scatter(scatter: &[f64], n_samples: u64, offset: &[f64]) -> Result<Vec<f64>> {
     let mut matrix = copied(scatter, "a copy of the scatter")?;
-    let n = n_samples as f64;
-    for (i, row) in matrix.chunks_exact_mut(offset.len()).enumerate() {
-        axpy(-n * offset[i], &offset[i..], &mut row[i..]);
-    }
+    outer_add(-(n_samples as f64), offset, &mut matrix);
     Ok(matrix)
-}
-
-/// cᵀSc of an upper triangle.
-fn quadratic(matrix: &[f64], c: &[f64]) -> f64 {
-    let row = |(i, row): (usize, &[f64])| c[i] * (2.0 * dot(&row[i..], &c[i..]) - row[i] * c[i]);
-    matrix.chunks_exact(c.len().max(1)).enumerate().map(row).sum()
 }
 
 /// Statistics with their decompositions, each made once, when a metric first asks for it.

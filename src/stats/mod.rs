@@ -350,6 +350,15 @@ pub(crate) fn as_rows(values: &[f64], n_cols: usize) -> ArrayView2<'_, f64> {
         .expect("only whole rows are stored")
 }
 
+/// Brings Σ w z zᵀ, upper triangle, to z + d in place of z: it grows by d cᵀ + c dᵀ + n d dᵀ, for c = Σ w z
+/// and n = Σ w.
+pub(crate) fn move_products(products: &mut [f64], d: &[f64], c: &[f64], n: f64) {
+    for (i, row) in products.chunks_exact_mut(d.len()).enumerate() {
+        axpy(d[i], &c[i..], &mut row[i..]);
+        axpy(c[i] + n * d[i], &d[i..], &mut row[i..]);
+    }
+}
+
 /// Rows (N, D) about their mean, which is at `offset` (D,), times the roots of their weights.
 pub(crate) fn centred_rows(values: &[f64], weights: &[f64], offset: &[f64]) -> Result<Vec<f64>> {
     let mut rows = copied(values, "the centred rows")?;
