@@ -74,7 +74,12 @@ fn magnitudes_are_taken_within_their_range_alone() {
     }
     let mut moments = stats(&plain, &plain, 1).unwrap().into_moments(&one).unwrap();
     moments.largest = 1e154;
-    assert!(Stats::from_moments(moments).unwrap_err().to_string().contains("overflow float64"));
+    assert!(
+        Stats::from_moments(moments, &Context::serial())
+            .unwrap_err()
+            .to_string()
+            .contains("overflow float64")
+    );
 }
 
 /// The rows of a class may be further from the shift of its own statistics than from that of all rows.

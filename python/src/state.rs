@@ -48,8 +48,9 @@ pub(crate) fn from_bytes<'a>(
     data: &'a [u8],
     trusted: bool,
 ) -> PyResult<(Stats, &'a str)> {
-    let read = if trusted { Core::from_trusted_bytes } else { Core::from_bytes };
-    let (core, notes) = run(py, 1, 0.0, &AtomicBool::new(false), |_| read(data))?;
+    let (core, notes) = run(py, 1, 0.0, &AtomicBool::new(false), |context| {
+        if trusted { Core::from_trusted_bytes(data) } else { Core::from_bytes(data, context) }
+    })?;
     Ok((Stats::wrap(core), notes))
 }
 
@@ -83,7 +84,7 @@ pub(crate) fn moments<'py>(
 pub(crate) fn from_moments(moments: &Bound<'_, PyDict>) -> PyResult<Stats> {
     let (py, moments) = (moments.py(), from_dict(moments)?);
     let never = AtomicBool::new(false);
-    Ok(Stats::wrap(run(py, 1, 0.0, &never, |_| Core::from_moments(moments))?))
+    Ok(Stats::wrap(run(py, 1, 0.0, &never, |context| Core::from_moments(moments, context))?))
 }
 
 fn to_dict(py: Python<'_>, moments: Moments) -> PyResult<Bound<'_, PyDict>> {

@@ -200,6 +200,18 @@ fn centred_scatter(scatter: &[f64], n_samples: u64, offset: &[f64]) -> Result<Ve
     Ok(matrix)
 }
 
+/// The value of a cell, made when it is first asked for. An error is kept as well, unless another attempt may
+/// succeed: after an interruption, or where there was no memory.
+fn kept<T>(cell: &OnceLock<Result<T>>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
+    if cell.get().is_none() {
+        match make() {
+            Err(error @ (Error::Interrupted | Error::OutOfMemory { .. })) => return Err(error),
+            made => drop(cell.set(made)), // another thread's is the same
+        }
+    }
+    cell.get().map_or(Err(Error::NoData), |made| made.as_ref().map_err(Clone::clone))
+}
+
 /// Statistics with their decompositions, each made once, when a metric first asks for it.
 pub struct Prepared<'a> {
     pub(crate) stats: &'a Stats,
@@ -248,13 +260,14 @@ impl<'a> Prepared<'a> {
     }
 
     pub(crate) fn decomp(&self, context: &Context<'_>) -> Result<&Decomp> {
-        self.decomp.get_or_init(|| Decomp::new(self.stats, context)).as_ref().map_err(Clone::clone)
+        kept(&self.decomp, || Decomp::new(self.stats, context))
     }
 
     /// The factor of the scatter; of nothing where rows are held.
     pub(crate) fn factor(&self, context: &Context<'_>) -> Result<&ScaledFactor> {
-        let make = || ScaledFactor::new(self.centred_scatter()?, self.stats.precision, context);
-        self.factor.get_or_init(make).as_ref().map_err(Clone::clone)
+        kept(&self.factor, || {
+            ScaledFactor::new(self.centred_scatter()?, self.stats.precision, context)
+        })
     }
 
     /// Whether the features of distinct rows fit anything: rows and not columns limit the rank. They
@@ -286,10 +299,9 @@ impl<'a> Prepared<'a> {
 
     /// The spectrum, from the statistics unless it was made from the samples.
     pub(crate) fn spectrum(&self, context: &Context<'_>) -> Result<&Spectrum> {
-        let make = || {
+        kept(&self.spectrum, || {
             let factor = if self.stats.holds_rows() { None } else { Some(self.factor(context)?) };
             Spectrum::of_stats(self.stats, factor)
-        };
-        self.spectrum.get_or_init(make).as_ref().map_err(Clone::clone)
+        })
     }
 }

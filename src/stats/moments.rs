@@ -189,10 +189,11 @@ impl Stats {
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::Moments`] for moments that no rows have: not finite, not
-    /// symmetric, or against each other by more than the rounding of float32.
-    pub fn from_moments(moments: Moments) -> Result<Self> {
+    /// symmetric, or against each other by more than the rounding of float32; [`Error::OutOfMemory`],
+    /// [`Error::Interrupted`].
+    pub fn from_moments(moments: Moments, context: &Context<'_>) -> Result<Self> {
         let stats = Self::of_moments(moments)?;
-        match stats.impossible()? {
+        match stats.impossible(context)? {
             Some(problem) => refused(problem),
             None => Ok(stats),
         }
