@@ -335,7 +335,16 @@ impl Stats {
         }
     }
 
-    pub(crate) fn check_columns(&self, actual: usize) -> Result<()> {
+    /// Refuses samples that these statistics were not made of, by their number and columns.
+    pub(crate) fn check_samples(&self, block: &Block<'_>) -> Result<()> {
+        let (actual, expected) = (block.n_samples(), self.n_samples);
+        if actual != expected {
+            return Err(Error::OtherSamples { actual, expected });
+        }
+        self.check_columns(block.features.n_cols())
+    }
+
+    fn check_columns(&self, actual: usize) -> Result<()> {
         let expected = self.n_features;
         if self.is_empty() || actual == expected {
             return Ok(());
