@@ -326,6 +326,12 @@ fn moments_that_no_rows_have_are_refused() {
         }
     };
     assert!(refused(impossible).contains("less than 0"));
+    let of_targets = self::data((40, 3), Kind::Targets, 0.0, 1).whole();
+    let mut moments = of_targets.into_moments(&Context::serial()).unwrap();
+    let Responses::Targets { joint: Some(joint), .. } = &mut moments.responses else { panic!() };
+    joint.own.as_mut().unwrap().products[2] += 1.0;
+    let error = Stats::from_moments(moments, &Context::serial()).unwrap_err().to_string();
+    assert!(error.contains("target_products[1, 0]") && error.contains("mirror"), "{error}");
     assert!(refused(|m| m.largest = 0.1).contains("at most 1e-1"));
     assert!(refused(|m| m.quartic = 1.0).contains("quartic is 1"));
     assert!(refused(|m| m.cubic.push(0.0)).contains("cubic has 4 numbers, expected 3"));
