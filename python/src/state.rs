@@ -70,10 +70,12 @@ pub(crate) fn moments<'py>(
     n_threads: usize,
     of_features: bool,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let inner = stats.read(py);
-    let copy = if of_features { inner.without_responses() } else { inner.try_clone() };
-    drop(inner);
-    let copy = copy.map_err(CoreError)?;
+    let copy = if of_features {
+        let inner = &*stats.read(py);
+        py.detach(|| inner.without_responses()).map_err(CoreError)?
+    } else {
+        stats.cloned(py)?
+    };
     let work = (copy.n_features() as f64).powi(3);
     let moments = run(py, n_threads, work, stats.stop(), |context| copy.into_moments(context))?;
     to_dict(py, moments)
