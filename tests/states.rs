@@ -425,3 +425,20 @@ fn the_check_of_sums_can_be_interrupted() {
         assert_eq!(Stats::from_moments(moments, &stop).map(|_| ()), Err(Error::Interrupted));
     }
 }
+
+#[test]
+fn more_classes_than_there_are_bytes_for_are_refused_before_memory_is_taken() {
+    let mut data = data((30, 4), Kind::Ids, 0.0, 1);
+    let place = data.whole().to_bytes("").unwrap().len() - 32; // where statistics without them end
+    data.classes = true;
+    let bytes = data.whole().to_bytes("").unwrap();
+    let least = 19; // kind and name of a class, precision, flag and number of features
+    let most = (bytes.len() - 32 - place - 8) / least;
+    let problem = |count: usize| {
+        let mut forged = bytes.clone();
+        forged[place..place + 8].copy_from_slice(&(count as u64).to_le_bytes());
+        Stats::from_bytes(&sealed(forged), &Context::serial()).unwrap_err().to_string()
+    };
+    assert!(problem(most + 1).contains("more than it has bytes for"));
+    assert!(!problem(most).contains("more than it has bytes for"));
+}
