@@ -27,7 +27,7 @@ from threadpoolctl import threadpool_limits
 import transferability as tx
 from transferability._metric.registry import metric_specs
 
-#: Metrics by shape: LogME, and all that statistics of the features are enough for.
+#: Metrics by shape: LogME, and all that the core computes from statistics alone.
 CASES = (
     (Shape(64, 16, 2), "logme"),
     (Shape(256, 128, 10), "logme"),
@@ -43,8 +43,8 @@ MOST, MOST_OF_BARE = 2.0, 1.2
 Call = Callable[[], Any]
 
 
-def metrics_of_statistics() -> list[str]:
-    """Return the native metrics of classes that statistics of the features are enough for."""
+def metrics_of_the_core() -> list[str]:
+    """Return the classification metrics that the core computes from statistics alone."""
     return [
         name
         for name, spec in metric_specs().items()
@@ -99,7 +99,7 @@ def check(shape: Shape, names: str | list[str], data: tuple[Any, Any], engine: t
 def measure(
     shape: Shape, metrics: str, peer: Callable[..., float] | None, n_calls: int
 ) -> Mapping[str, object]:
-    names: str | list[str] = metrics_of_statistics() if metrics == "Stats" else metrics
+    names: str | list[str] = metrics_of_the_core() if metrics == "Stats" else metrics
     features, labels = problem(shape)
     engine = tx.Engine(names, n_threads=1)
     check(shape, names, (features, labels), engine)

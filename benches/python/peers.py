@@ -33,7 +33,7 @@ class Peer(NamedTuple):
     run: Callable[[np.ndarray, np.ndarray, int], tuple[float, float]]
     #: Largest relative difference of its score from ours, by what its source does.
     tolerance: float
-    #: Whether it takes the determinant over all D directions where N < D, as thuml/LogME does; its
+    #: Whether it takes D ln alpha but only N of the log terms where N < D, as thuml/LogME does; its
     #: score is then another number, that of our compat.thuml.
     full_determinant: bool = False
 

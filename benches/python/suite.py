@@ -103,8 +103,8 @@ def write_page(found: dict[str, Any], folder: Path) -> None:
         "`make bench` measures this and writes the page. Peers are found by `LOGME_REPO` and",
         "`TLLIB_REPO`, checkouts of thuml/LogME and tllib, and `TRANSFORMER_RANKER_PYTHON`, an",
         "interpreter with transformer-ranker; without its variable a peer is left out.",
-        "Answers are checked before times are taken; the sides of a table run in turn in one run,",
-        "and times are medians. Ratios travel between machines, seconds do not.",
+        "Answers are checked before times are taken. The sides of a table take turns in one run,",
+        "and times are medians. Compare ratios between machines, not seconds.",
         "",
         f"Measured on {machine['cpu']}, {machine['cores']} cores, 2 threads, OpenBLAS kernels"
         f" {machine['coretype']}, Python {machine['python']}, NumPy {machine['numpy']}.",
@@ -152,9 +152,10 @@ def write_logme(rows: list[Row], folder: Path) -> list[str]:
         "",
         'float32 features in memory, one call. "Times as fast" is against the fastest peer;',
         '"single" the same with `precision="single"`. The limit is one float64 Gram product of the',
-        "smaller side and its tridiagonal form. The BLAS peak is that of a square float64 product.",
-        "Where N < D, thuml/LogME and transformer-ranker take the determinant over all D",
-        "directions, and return another number than ours; there `compat.thuml` is compared.",
+        'smaller side and its tridiagonal form; "of the limit" is our time as a multiple of it.',
+        "The BLAS peak is that of a square float64 product. For N < D, thuml/LogME and",
+        "transformer-ranker have a wrong determinant; there their numbers are checked against",
+        "those of `compat.thuml`.",
         "",
         *markdown(columns(table), table),
         "![Peers in times LogME's seconds, and the share of the BLAS peak](benchmarks_logme.png)",
@@ -180,8 +181,9 @@ def write_metrics(rows: list[Row]) -> list[str]:
     return [
         "## All metrics from one pass",
         "",
-        "All classification metrics of statistics together beside LogME alone, and four metrics",
-        "(LogME, H-score with and without shrinkage, TransRate) beside those of tllib.",
+        'All classification metrics of statistics together, and LogME alone ("all by LogME" is the',
+        "ratio); and four metrics (LogME, H-score with and without shrinkage, TransRate), compared",
+        "with those of tllib.",
         "",
         *markdown(columns(table), table),
     ]
@@ -235,8 +237,9 @@ def write_rank(rows: list[Row]) -> list[str]:
     return [
         "## Many models",
         "",
-        "`rank` over files of 5,000 x 768 float32 features beside one independent process of one",
-        "thread for each thread. Throughput is that of `rank` in times theirs.",
+        "`rank` over files of 5,000 x 768 float32 features, compared with as many independent",
+        "processes of one thread as `rank` has threads. Throughput is that of `rank` in times",
+        "theirs.",
         "",
         *markdown(columns(table), table),
     ]
@@ -247,7 +250,7 @@ def write_latency(rows: list[Row]) -> list[str]:
     table = [
         {
             "N x D x C": row["shape"],
-            "metrics": "all of statistics" if row["metrics"] == "Stats" else row["metrics"],
+            "metrics": "all of the core" if row["metrics"] == "Stats" else row["metrics"],
             **{
                 f"{side}, {text}": row.get(f"{name}_{key}")
                 for name, side in sides.items()
@@ -259,8 +262,10 @@ def write_latency(rows: list[Row]) -> list[str]:
     return [
         "## Latency",
         "",
-        "Warm calls of `Engine.score` on one thread, in µs, beside a bare NumPy product that takes",
-        "as long and beside thuml/LogME: medians, and 99th and 99.9th percentiles of 10,000 calls.",
+        "Warm calls of `Engine.score` on one thread, in µs, compared with a bare NumPy product of",
+        "about the same duration and with thuml/LogME: medians, and 99th and 99.9th percentiles",
+        "of 10,000 calls. All of the core are the classification metrics that it computes from",
+        "statistics alone.",
         "",
         *markdown(columns(table), table),
     ]

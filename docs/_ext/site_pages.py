@@ -317,9 +317,8 @@ def _evidence_lines(title: str, tables: dict[str, list[list[str]]]) -> list[str]
             "tasks, or it makes no claim on transfer."
         ]
     return [
-        "Weighted Kendall tau with true accuracies, with 95 % intervals over the models, and what "
-        "the first model lacks to the best: [how to read "
-        "them](../realdata.md#how-to-read-the-tables).",
+        "Weighted Kendall tau with true accuracies, with 95 % intervals over the models, and the "
+        "regret of the first model: [how to read them](../realdata.md#how-to-read-the-tables).",
         "",
         "| task | metric | linear probe | fine-tuned | regret |",
         "|---|---|--:|--:|--:|",

@@ -27,15 +27,16 @@ TRAPS = {
     "logme": "Scores of different rows or labels are not comparable, and no value is good by "
     "itself. With fewer rows than features part of the fit is chance: compare with `reference=5`. "
     "Units of single columns matter unless `standardize=True`.",
-    "h_score": "It grows with D/N, and is C − 1 for every model once N ≤ D. Then it orders models "
-    "by nothing.",
+    "h_score": "It grows with D/N, and is C − 1 for every model once N ≤ D. Then it says nothing "
+    "about the models.",
     "regularized_h_score": "The shrinkage depends on the number of rows, so values at different "
     "numbers of rows are not comparable.",
     "lin_mse": "Without `ridge=` the error is 0 for every model with N ≤ D. The ridge is in the "
     "units of the features.",
     "lab_mse": "It sees the outputs of the source model, not its features: a model whose classes "
     "are unrelated to yours looks worse than its features are.",
-    "lfc": "Features are centred and nothing else, so a few directions of large variance decide.",
+    "lfc": "Features are not centred, so a common offset, or a few directions of large variance, "
+    "decide.",
     "cka": 'The biased estimate (`estimator="biased"`) is far above 0 for independent data with '
     "few rows; the default is unbiased.",
     "nce": "More source classes give higher values by chance. It orders target tasks for one "
@@ -45,17 +46,17 @@ TRAPS = {
     "lda": "It is a training score: with N near D every model is nearly perfect.",
     "ridge_probe": "It is an accuracy, so its noise is √(p(1 − p)/N): about 1.6 points at 800 rows "
     'and 70 %. Rows of one video or patient need `leave_out="group"`.',
-    "sfda": "It is a training score, and saturates for N ≤ D.",
+    "sfda": "It is a training score: with N near D every model is nearly perfect.",
     "emms": "With one-hot labels as the only view it is a linear regression on them. With N ≤ D "
     "the fit is perfect unless `ridge=` is given.",
-    "transrate": "Values depend on the scale of the features, and the published variants are not "
-    "comparable with each other. An independent study found the order inverted.",
-    "gbc": "Classes with few rows have nearly no overlap in many dimensions: read it with "
+    "transrate": "Values depend on the scale of the features by default, and the variants are not "
+    "comparable with each other. An independent study often found the order inverted.",
+    "gbc": "Classes with few rows have nearly no overlap in many dimensions: compute it with "
     '`covariance="diagonal"` too.',
     "knn": "Time grows with N². Columns of large scale dominate the distances; "
     '`metric="cosine"` looks at directions only.',
     "parc": "It reads at most 500 rows, chosen by `seed`; small differences change with the seed.",
-    "energy": "It reads no labels, and depends on the scale and width of the features.",
+    "energy": "It reads no labels, and grows with the scale and width of the features.",
     "ncti": "It is scaled over the models of a ranking: adding a model changes all values.",
     "alpha_req": "No evidence supports ranking models of different architectures by it.",
     "effective_rank": "Three conventions with different values are in use, and N rows bound it by "

@@ -17,7 +17,8 @@ ranking = tx.rank(models, labels)
 print(ranking.shortlist())
 
 # %%
-# The bars are 90 % intervals of the scores. Models in one band are tied: their order is open.
+# The bars are 90 % intervals of the scores. Models in one band are tied: the rows do not decide
+# their order.
 
 ax = tx.plot.ranking(ranking, ranking.stability())
 ax.set_title("22 text encoders by LogME, with 90 % intervals")

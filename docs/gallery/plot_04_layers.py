@@ -20,7 +20,7 @@ stability = ranking.stability(metric="ridge_probe")
 print(stability)
 
 # %%
-# The intervals overlap: 800 rows do not tell which depth is best, and the stability above says so.
+# 800 rows do not tell which depth is best: the table above has the probability of each.
 # With ``tx.rank_models(..., layers="all")`` one run scores every layer, and ``tx.plot.layers``
 # draws them.
 

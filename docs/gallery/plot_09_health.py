@@ -18,8 +18,8 @@ names = ("lsa384", "minilm_l6", "tinytf_mlm", "style36")
 print(tx.health.check(models["tinytf_mlm"]))
 
 # %%
-# A steep spectrum is a narrow one: most of the variance lies in few directions. That finds
-# collapse, and says nothing of classes.
+# In a steep spectrum most of the variance lies in few directions. That shows collapse, and says
+# nothing of classes.
 
 fig, ax = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
 for name in names:

@@ -25,7 +25,7 @@ null = {
 print(tx.score(models["lsa384"], labels, "logme", reference=5).explain())
 
 # %%
-# The distance between the two points is what the features know of the labels.
+# The distance between the two points is what the features know of the labels, beyond chance.
 
 fig, ax = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
 for place, name in enumerate(reversed(names)):
@@ -42,5 +42,5 @@ ax.plot(
     [true[name] for name in reversed(names)], range(len(names)), "o", color="C0", label="labels"
 )
 ax.set_yticks(range(len(names)), list(reversed(names)))
-ax.set(xlabel="LogME", title="Scores beside scores of permuted labels")
+ax.set(xlabel="LogME", title="Scores, and scores with permuted labels")
 ax.legend()

@@ -2,8 +2,8 @@
 Fewer rows than features: why numbers differ from thuml/LogME
 =============================================================
 
-With N < D the original takes the determinant over all D directions. Its score then follows the
-number of features and their scale.
+With N < D the original counts ln α for all D directions, and the rest of the determinant for N of
+them only. Its score then follows the number of features and their scale.
 """
 
 import warnings

@@ -110,7 +110,7 @@ def test_a_wrong_number_stops_the_benchmark_of_many_metrics(
 ) -> None:
     metrics = load("bench_metrics", monkeypatch)
     latency = load("bench_latency", monkeypatch)
-    names = list(dict.fromkeys(metrics.of_statistics() + latency.metrics_of_statistics()))
+    names = list(dict.fromkeys(metrics.of_statistics() + latency.metrics_of_the_core()))
     metrics.check(names)
     for name in names:
         if name == "logme":

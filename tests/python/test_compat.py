@@ -127,6 +127,9 @@ def test_thuml_attributes_and_predict() -> None:
     np.testing.assert_array_equal(
         model.predict(features), np.argmax(features @ np.asarray(model.ms).T, axis=1)
     )
+    gap = np.where(np.arange(len(features))[:, None] == 7, np.nan, features)
+    with pytest.raises(DataError, match=r"f\[7, 0\] is NaN"):
+        model.predict(gap)
     with pytest.warns(TransferabilityWarning, match="re-fitting"):
         assert model.fit(features.astype(np.float32), labels) == pytest.approx(score, rel=1e-4)
 

@@ -88,8 +88,8 @@ def rank(
         also for metrics that read no labels.
     metrics : str or sequence of str, default="logme"
         Models are sorted by the first one. "all" takes every metric that applies. "recommended"
-        sorts by `ridge_probe`, and shares models within its standard error with `logme` of
-        z-scored features and an intercept, see :meth:`Ranking.consensus`.
+        decides pairs of models by `ridge_probe`, and those within its standard error also by
+        `logme` of z-scored features with an intercept, see :meth:`Ranking.consensus`.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
         Meaning of the labels. "auto" decides once, by all of them; ``Ranking.task_note`` has the
         reason. Statistics that hold another task are an error.
@@ -112,7 +112,7 @@ def rank(
     prior : mapping of str to float, optional
         A number known for each model, higher for better, such as an accuracy on another task. It
         becomes a column, which ``consensus`` can include, and :meth:`Ranking.shortlist` uses it.
-        A table of further models may be given if it has a number for every model here.
+        It may have other models too, but needs a number for every model here.
     costs : mapping of str to mapping of str to float, optional
         Costs by name and model, such as ``{"parameters": {"resnet50": 25.6e6}}``, for
         :meth:`Ranking.pareto`. Lower is better, except for names that end in "per_second".

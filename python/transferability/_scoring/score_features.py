@@ -65,9 +65,8 @@ def score(
         The group of each row, such as its video, patient or domain: integers or strings. Every
         group is also scored separately, from the classes that occur in it. ``Score.per_group`` has
         these scores; ``Score.left_out`` has the reason for each group without one, such as a single
-        class, which no metric can say anything about. With
-        ``leave_out="group"``, an option of `ridge_probe` and `knn`, they predict each group from
-        the others, and the score of a group is that of its predictions.
+        class. With ``leave_out="group"``, an option of `ridge_probe` and `knn`, they predict each
+        group from the others, and the score of a group is that of its predictions.
     aggregate : {"pooled", "min", "mean", "median", "quantile(q)"}, default="pooled"
         The value: the score of all rows together, or this statistic of the groups' scores, with a
         number from 0 to 1 for q.
@@ -76,7 +75,7 @@ def score(
         features. ``Score.references`` has the results, and ``Score.explain`` compares in words.
         Each costs about as much as the score itself.
     progress : bool, optional
-        Whether metrics that Python computes, such as `n_leep`, show what they are at. Default:
+        Whether metrics that Python computes, such as `n_leep`, show their current step. Default:
         after a second, in a notebook and on a terminal.
     **options
         Options of the metrics, for example ``intercept`` and ``keep_coef`` of LogME.

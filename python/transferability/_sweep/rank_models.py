@@ -120,7 +120,7 @@ def rank_models(
         Encoding of a .csv, .tsv, .jsonl or .ndjson file. Default: UTF-8, or by its byte order mark.
     quoting : {"minimal", "none"}, optional
         Whether quotes in a .csv or .tsv file enclose cells or are part of the texts. Default: by
-        the file; one where a quote takes following rows with it is refused.
+        the file; one where a quote would join rows is refused.
     task : str, default="auto"
         Task of the labels: "classification", "regression" (also with several targets, such as
         keypoints), "multilabel", "token" (a tag or a number for each word; the default for lists
@@ -144,10 +144,10 @@ def rank_models(
     bag_pool : {"mean", "max", "mean_std", "mean_max", "logsumexp"}, default="mean"
         Pooling of the rows of a bag, as in :func:`transferability.pool_bags`.
     window, stride : int, optional
-        Cut texts and series that are longer into windows of so many tokens, the special tokens
-        among them, or time steps. The rows of the windows are averaged, each with the same weight.
-        Windows begin every `stride` tokens, by default side by side; the last one ends with the
-        item. A model that reads fewer has windows of that length. Default: longer texts and series
+        Cut texts and series that are longer into windows of so many tokens, special tokens
+        included, or time steps. The features of an item are the mean over its windows. Windows
+        begin every `stride` tokens, by default side by side; the last one ends with the item. A
+        model that reads fewer has windows of that length. Default: longer texts and series
         are truncated to what the model reads, and the row notes how many.
     metrics : str or sequence of str, default="logme"
         Metrics to compute; models are sorted by the first one. "all" selects the metrics that
@@ -155,7 +155,7 @@ def rank_models(
         own classes only with `outputs`. "recommended" as in :func:`transferability.rank`.
     batch_size : int, optional
         Number of items in a batch; halved when memory runs out. Default: 32, and for tokenised
-        texts as many as have 2,048 tokens with the padding on a CPU, and 16,384 on other devices,
+        texts as many as have 2,048 tokens, padding included, on a CPU, and 16,384 on other devices,
         but at most 512 texts. Texts of similar length are batched together, also with a
         `batch_size`; the statistics see them in the order of the data.
     device, dtype, max_length : optional
@@ -165,7 +165,8 @@ def rank_models(
         change by 0.6 % of their standard deviation with bfloat16, and by 0.08 % with float16.
     compile : bool, default=False
         Whether the blocks of a model are compiled by ``torch.compile``, which takes up to a minute
-        a model, so it is for many rows. If it fails, the model runs without it, with a note.
+        per model and so pays with many rows only. If it fails, the model runs without it, with a
+        note.
     max_samples, seed : int
         Maximum number of rows, or bags, the same for all models, drawn at random by `seed`.
         Defaults: all rows, and 0.

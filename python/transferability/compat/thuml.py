@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._inputs.arrays import finite_floats
 from .._metric.score import issue
 from .._util.public import present
 from ..errors import DataError, TransferabilityError
@@ -47,9 +48,9 @@ class LogME:
 
     - **Fewer rows than features**: the score is too large by ``(D - N) * ln(alpha) / (2 * N)`` per
       class (4.68 instead of -0.36 for 40 x 90), so models are ranked by D. `fit_icml` has the right
-      determinant. Upstream: issue 23 of thuml/LogME.
-    - **Class ids without rows** count as classes, and each adds about +6.8 to the sum over the
-      classes. `transferability.logme` averages over the classes with rows.
+      determinant. Upstream: issue 23 and pull request 24 of thuml/LogME.
+    - **Class ids without rows** count as classes, and each adds 5 to 9 to the sum over the
+      classes, more with more rows. `transferability.logme` averages over the classes with rows.
     - **An absolute 1e-5** is added to both denominators: the score depends on the unit of the
       features (-0.758 instead of -0.186 at 1e4 times the scale), and perfect fits end at about 7.
     - **At most 11 iterations** from alpha = beta = 1 to a relative change of 1e-3: up to 0.03 below
@@ -139,11 +140,11 @@ class LogME:
         Parameters
         ----------
         f : array-like of shape (n_samples, n_features)
-            Features.
+            Features, finite.
         """
         if not self.fitted or not len(self.ms):
             raise NotFittedError("not fitted; call fit(f, y) first")
-        features, coef = read_numbers(f, "f", (2,)), np.asarray(self.ms)
+        features, coef = finite_floats(read_numbers(f, "f", (2,)), "f"), np.asarray(self.ms)
         if features.shape[1] != coef.shape[1]:
             raise DataError(
                 f"f has {features.shape[1]} columns, and was fitted on {coef.shape[1]}; give the "
