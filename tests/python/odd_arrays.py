@@ -222,6 +222,7 @@ OTHER: dict[str, Callable[[Any], Any]] = {
     ),
     "a list that holds itself": holds_itself,
     "lists in lists": lambda a: [functools.reduce(lambda v, _: [v], range(100), 1.0)] * len(a),
+    "lists in text": lambda a: np.full(a.shape, "[" * 10_000 + "]" * 10_000, object),
     "integers of 5,000 digits": lambda a: [10**5000] * len(a),
     "integers that raise": lambda a: [RaisingInt(1)] * len(a),
 }

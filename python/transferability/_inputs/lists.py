@@ -271,5 +271,5 @@ def check_unicode(name: str, texts: Iterable[str]) -> None:
 def _parse(text: str) -> object:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
