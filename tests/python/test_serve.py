@@ -739,6 +739,17 @@ def test_sigterm_finishes_what_runs_and_refuses_what_comes(tmp_path: Path) -> No
     assert [line["event"] for line in running.logs][-1] == "stopped"
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_signals_of_a_terminal_leave_nothing(tmp_path: Path, number: int) -> None:
+    running = Service("--workers", "1", TMPDIR=str(tmp_path))
+    try:
+        running.process.send_signal(number)
+        assert running.process.wait(10) == 0
+    finally:
+        running.kill()
+    assert [*tmp_path.iterdir()] == []
+
+
 def test_a_service_that_is_killed_leaves_no_workers(tmp_path: Path) -> None:
     running = Service("--workers", "2", TMPDIR=str(tmp_path))
     workers = running.workers()
