@@ -149,7 +149,7 @@ pub enum Response<'a> {
     Labels {
         /// The class ids; any integers, or indices into `names`.
         ids: &'a [i64],
-        /// The names that the ids index, if classes have names.
+        /// The names that the ids index, no two the same, if classes have names.
         names: Option<&'a [Arc<str>]>,
     },
     /// Real values, (`n_samples`, `n_targets`).

@@ -354,11 +354,13 @@ fn statistics_report_every_failure_and_do_not_change() {
                     stats_of(&data.features, response, by_class)?.digest()
                 });
                 refused += exhaust(&name("write"), || stats.to_bytes(""));
-                refused += exhaust(&name("read"), || Stats::from_bytes(&bytes)?.0.digest());
+                refused += exhaust(&name("read"), || {
+                    Stats::from_bytes(&bytes, &Context::serial())?.0.digest()
+                });
                 refused += exhaust(&name("copy"), || stats.try_clone()?.digest());
                 refused += exhaust(&name("moments"), || {
                     let moments = stats.try_clone()?.into_moments(&serial)?;
-                    Stats::from_moments(moments)?.digest()
+                    Stats::from_moments(moments, &Context::serial())?.digest()
                 });
                 refused += exhaust(&name("merge"), || {
                     let mut kept = without_refusals(|| stats.try_clone())?;

@@ -4,7 +4,11 @@
 //! modules to its left. `unsafe` lives in `src/linalg/`; only `src/linalg/blas.rs` and `src/linalg/lapack/`
 //! name the BLAS and LAPACK crates; nothing in `src/` knows of Python. `src/lib.rs` is the table of
 //! contents and names every module.
+//!
+//! Also that builds with the OpenBLAS of scipy-openblas32, which these tests are not, rename all that is
+//! called.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -134,6 +138,35 @@ fn the_core_keeps_its_layers() {
         found.extend(breaches(&path, &fs::read_to_string(&file).expect("a source file is UTF-8")));
     }
     assert!(found.is_empty(), "\n{}", found.join("\n"));
+}
+
+/// The routines of BLAS and LAPACK that a source file calls: those of their crates, and those that it
+/// declares itself.
+fn called_routines(source: &str) -> BTreeSet<String> {
+    let code = without_comments(source);
+    let after = |start: &str| {
+        let calls = code.match_indices(start).map(|(at, _)| first_word(&code[at + start.len()..]));
+        calls.collect::<Vec<_>>()
+    };
+    let of_crates = ["cblas_sys::", "lapack_sys::"].into_iter().flat_map(after);
+    let of_crates = of_crates.filter(|name| name.starts_with("cblas_") || name.ends_with('_'));
+    let declared = after("    fn ").into_iter();
+    let declared = declared.filter(|name| name.ends_with('_') || name.starts_with("openblas_"));
+    // In the static build alone.
+    of_crates.chain(declared).filter(|name| !name.ends_with("_env")).collect()
+}
+
+#[test]
+fn every_routine_that_is_called_is_renamed_for_scipy_openblas() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/linalg");
+    let read = |file: &PathBuf| fs::read_to_string(file).expect("a source file is UTF-8");
+    let called: BTreeSet<String> =
+        rust_files(&root).iter().flat_map(|file| called_routines(&read(file))).collect();
+    let list = read(&root.join("scipy_openblas.rs"));
+    let (_, list) = list.split_once("\nrename! {").expect("the list is there");
+    let renamed: BTreeSet<String> = list.split('"').skip(1).step_by(2).map(str::to_owned).collect();
+    assert!(called.contains("cblas_dgemm") && called.contains("dsytrd_"), "{called:?}");
+    assert_eq!(called, renamed);
 }
 
 #[test]

@@ -74,7 +74,12 @@ fn magnitudes_are_taken_within_their_range_alone() {
     }
     let mut moments = stats(&plain, &plain, 1).unwrap().into_moments(&one).unwrap();
     moments.largest = 1e154;
-    assert!(Stats::from_moments(moments).unwrap_err().to_string().contains("overflow float64"));
+    assert!(
+        Stats::from_moments(moments, &Context::serial())
+            .unwrap_err()
+            .to_string()
+            .contains("overflow float64")
+    );
 }
 
 /// The rows of a class may be further from the shift of its own statistics than from that of all rows.
@@ -100,4 +105,36 @@ fn sums_of_a_class_beyond_float64_are_refused() {
         assert_eq!(matches!(result, Err(Error::OutOfRange { .. })), classes, "{result:?}");
         assert_eq!(stats.digest().unwrap() == before, classes);
     }
+}
+
+#[test]
+fn the_magnitude_that_is_named_is_that_of_a_row() {
+    let plain = Array2::from_shape_fn((20, 3), |(i, j)| ((7 * i + 3 * j) as f64).sin());
+    let ids: Vec<i64> = (0..20).map(|i| i % 2).collect();
+    let named = |features: &Array2<f64>, targets: Option<&Array2<f64>>| {
+        let labels = Response::Labels { ids: &ids, names: None };
+        let response = targets.map_or(labels, |targets| Response::Targets(targets.view()));
+        let block = Block::new(features, response, None).unwrap();
+        let mut stats = Stats::empty(Precision::Double);
+        match stats.push(&block, &Context::serial()).unwrap_err() {
+            Error::OutOfRange { name, largest, problem: "overflow" } => (name, largest),
+            error => panic!("{error}"),
+        }
+    };
+    // The sum of differences overflows, a difference does, or a square; late, where the sample has
+    // seen it, and in a row of its own.
+    for (row, x) in [(0, 1.5e308), (0, -1.2e308), (7, 1.7e308), (19, 1e300), (3, -1e160)] {
+        let mut features = plain.clone();
+        features.row_mut(row).fill(x);
+        let (name, largest) = named(&features, None);
+        assert!(name == "features" && (largest / x.abs() - 1.0).abs() < 0.1, "{x}: {largest}");
+        let mut targets = Array2::zeros((20, 1));
+        targets[[row, 0]] = x;
+        let (name, largest) = named(&plain, Some(&targets));
+        assert!(name == "targets" && (largest / x.abs() - 1.0).abs() < 0.1, "{x}: {largest}");
+    }
+    let both = Array2::from_shape_fn((20, 3), |(i, _)| if i < 10 { 1e308 } else { -1.1e308 });
+    assert_eq!(named(&both, None), ("features", 1.1e308));
+    let targets = both.slice(ndarray::s![.., ..1]).to_owned();
+    assert_eq!(named(&plain, Some(&targets)), ("targets", 1.1e308));
 }

@@ -157,7 +157,7 @@ fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 fn refused(bytes: &[u8]) -> bool {
-    matches!(Stats::from_bytes(bytes), Err(Error::StateFile { .. }))
+    matches!(Stats::from_bytes(bytes, &Context::serial()), Err(Error::StateFile { .. }))
 }
 
 proptest! {
@@ -174,7 +174,7 @@ proptest! {
         data.precision = if single { Precision::Single } else { Precision::Double };
         let mut stats = data.whole();
         let bytes = stats.to_bytes(&notes).unwrap();
-        let (mut again, notes_again) = Stats::from_bytes(&bytes).unwrap();
+        let (mut again, notes_again) = Stats::from_bytes(&bytes, &Context::serial()).unwrap();
         prop_assert_eq!(&notes, &notes_again);
         prop_assert_eq!(again.to_bytes(&notes).unwrap(), bytes);
         prop_assert_eq!(again.digest().unwrap(), stats.digest().unwrap());
@@ -219,11 +219,11 @@ proptest! {
             let end = (place + width).min(n - 32);
             bytes[place..end].copy_from_slice(&forged.to_le_bytes()[..end - place]);
         }
-        match Stats::from_bytes(&sealed(bytes)) {
+        match Stats::from_bytes(&sealed(bytes), &Context::serial()) {
             Ok((stats, _)) => {
                 // Then it is consistent enough to be used like any other.
                 let again = stats.to_bytes("").unwrap();
-                prop_assert_eq!(Stats::from_bytes(&again).unwrap().0.to_bytes("").unwrap(), again);
+                prop_assert_eq!(Stats::from_bytes(&again, &Context::serial()).unwrap().0.to_bytes("").unwrap(), again);
                 let mut more = data.whole();
                 let _ = more.merge(stats, &Context::serial());
             }
@@ -239,7 +239,7 @@ proptest! {
         data.classes = classes;
         let whole = data.whole();
         let moments = whole.clone().into_moments(&Context::serial()).unwrap();
-        let again = Stats::from_moments(moments).unwrap();
+        let again = Stats::from_moments(moments, &Context::serial()).unwrap();
         prop_assert!(!again.holds_rows());
         close(&again, &whole)?;
         let more = data.stats(0..3);
@@ -253,8 +253,10 @@ fn moments_of_a_fit_without_residual_say_what_they_resolve() {
     let data = data((20, 31), Kind::Ids, 100.0, 472);
     let (whole, more) = (data.whole(), data.stats(0..3));
     let moments = whole.clone().into_moments(&Context::serial()).unwrap();
-    let (rows, sums) =
-        (merged(whole, more.clone()), merged(Stats::from_moments(moments).unwrap(), more));
+    let (rows, sums) = (
+        merged(whole, more.clone()),
+        merged(Stats::from_moments(moments, &Context::serial()).unwrap(), more),
+    );
     assert!(logme(&rows).unwrap().exact && !logme(&sums).unwrap().exact);
     close(&sums, &rows).unwrap();
 }
@@ -263,7 +265,8 @@ fn moments_of_a_fit_without_residual_say_what_they_resolve() {
 fn an_empty_accumulator_keeps_its_kind() {
     for precision in [Precision::Double, Precision::Single] {
         let empty = Stats::empty(precision).with_class_scatters();
-        let (again, _) = Stats::from_bytes(&empty.to_bytes("").unwrap()).unwrap();
+        let (again, _) =
+            Stats::from_bytes(&empty.to_bytes("").unwrap(), &Context::serial()).unwrap();
         assert!(again.precision() == precision && again.holds_class_scatters());
         assert!(
             again.n_samples() == 0
@@ -275,7 +278,8 @@ fn an_empty_accumulator_keeps_its_kind() {
 #[test]
 fn files_say_what_is_wrong_with_them() {
     let bytes = data((30, 4), Kind::Names, 0.0, 1).whole().to_bytes("").unwrap();
-    let problem = |bytes: &[u8]| Stats::from_bytes(bytes).unwrap_err().to_string();
+    let problem =
+        |bytes: &[u8]| Stats::from_bytes(bytes, &Context::serial()).unwrap_err().to_string();
     let with = |place: usize, value: u8| {
         let mut bytes = bytes.clone();
         bytes[place] = value;
@@ -297,7 +301,7 @@ fn moments_that_no_rows_have_are_refused() {
     let refused = |spoil: fn(&mut Moments)| {
         let mut moments = good.clone();
         spoil(&mut moments);
-        Stats::from_moments(moments).unwrap_err().to_string()
+        Stats::from_moments(moments, &Context::serial()).unwrap_err().to_string()
     };
     let labels = |moments: &mut Moments,
                   spoil: fn(&mut Vec<Label>, &mut Vec<u64>, &mut Vec<f64>)| {
@@ -322,13 +326,19 @@ fn moments_that_no_rows_have_are_refused() {
         }
     };
     assert!(refused(impossible).contains("less than 0"));
+    let of_targets = self::data((40, 3), Kind::Targets, 0.0, 1).whole();
+    let mut moments = of_targets.into_moments(&Context::serial()).unwrap();
+    let Responses::Targets { joint: Some(joint), .. } = &mut moments.responses else { panic!() };
+    joint.own.as_mut().unwrap().products[2] += 1.0;
+    let error = Stats::from_moments(moments, &Context::serial()).unwrap_err().to_string();
+    assert!(error.contains("target_products[1, 0]") && error.contains("mirror"), "{error}");
     assert!(refused(|m| m.largest = 0.1).contains("at most 1e-1"));
     assert!(refused(|m| m.quartic = 1.0).contains("quartic is 1"));
     assert!(refused(|m| m.cubic.push(0.0)).contains("cubic has 4 numbers, expected 3"));
     let spoilt = |spoil| {
         let mut moments = good.clone();
         labels(&mut moments, spoil);
-        Stats::from_moments(moments).unwrap_err().to_string()
+        Stats::from_moments(moments, &Context::serial()).unwrap_err().to_string()
     };
     assert!(spoilt(|_, counts, _| counts[0] += 1).contains("41 for 40"));
     assert!(spoilt(|_, _, sums| sums[2] += 1.0).contains("class_sums[:, 2]"));
@@ -345,7 +355,10 @@ fn moments_that_no_rows_have_are_refused() {
         counts.push(0);
         sums.extend([0.0; 3]);
     });
-    assert_eq!(Stats::from_moments(moments).unwrap().classes(), data.whole().classes());
+    assert_eq!(
+        Stats::from_moments(moments, &Context::serial()).unwrap().classes(),
+        data.whole().classes()
+    );
 }
 
 /// Integer classes and the same numbers as targets are one thing to regression: however the rows
@@ -399,4 +412,33 @@ fn classes_become_targets_at_any_time() {
         let error = data((12, 3), kind, 0.0, 6).whole().into_targets().unwrap_err();
         assert!(matches!(error, Error::MixedResponse { .. }));
     }
+}
+
+#[test]
+fn the_check_of_sums_can_be_interrupted() {
+    let stop = Context::new(None, &|| true);
+    for kind in [Kind::Ids, Kind::Targets] {
+        let whole = data((40, 5), kind, 0.0, 3).whole();
+        let bytes = whole.to_bytes("").unwrap();
+        assert_eq!(Stats::from_bytes(&bytes, &stop).map(|_| ()), Err(Error::Interrupted));
+        let moments = whole.into_moments(&Context::serial()).unwrap();
+        assert_eq!(Stats::from_moments(moments, &stop).map(|_| ()), Err(Error::Interrupted));
+    }
+}
+
+#[test]
+fn more_classes_than_there_are_bytes_for_are_refused_before_memory_is_taken() {
+    let mut data = data((30, 4), Kind::Ids, 0.0, 1);
+    let place = data.whole().to_bytes("").unwrap().len() - 32; // where statistics without them end
+    data.classes = true;
+    let bytes = data.whole().to_bytes("").unwrap();
+    let least = 19; // kind and name of a class, precision, flag and number of features
+    let most = (bytes.len() - 32 - place - 8) / least;
+    let problem = |count: usize| {
+        let mut forged = bytes.clone();
+        forged[place..place + 8].copy_from_slice(&(count as u64).to_le_bytes());
+        Stats::from_bytes(&sealed(forged), &Context::serial()).unwrap_err().to_string()
+    };
+    assert!(problem(most + 1).contains("more than it has bytes for"));
+    assert!(!problem(most).contains("more than it has bytes for"));
 }

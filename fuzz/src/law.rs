@@ -24,13 +24,14 @@ const SINGLE: f64 = 1e-4;
 /// If they are refused, or read as something else.
 pub fn check_honest(stats: &Stats) {
     let bytes = stats.to_bytes("").expect("fits");
-    let (again, _) = Stats::from_bytes(&bytes).unwrap_or_else(|error| panic!("honest: {error}"));
+    let (again, _) = Stats::from_bytes(&bytes, &Context::serial())
+        .unwrap_or_else(|error| panic!("honest: {error}"));
     assert!(again.to_bytes("").expect("fits") == bytes, "a file is read as something else");
     let moments = named("moments", stats.clone().into_moments(&Context::serial()));
     if let Some(moments) = moments {
         // Fourth powers leave float64 where squares do not, and moments say so.
         let finite = is_finite(&moments);
-        match Stats::from_moments(moments) {
+        match Stats::from_moments(moments, &Context::serial()) {
             Err(error) => assert!(!finite, "honest moments: {error}"),
             Ok(again) => assert!(again.n_samples() == stats.n_samples()),
         }

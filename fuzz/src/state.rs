@@ -3,6 +3,7 @@
 use sha2::{Digest, Sha256};
 use transferability::error::Error;
 use transferability::stats::Stats;
+use transferability::threads::Context;
 
 use super::Outcome;
 use super::uses::{Beside, use_stats};
@@ -38,7 +39,7 @@ pub fn content(bytes: &[u8]) -> &[u8] {
 /// # Panics
 /// Where a promise is broken.
 pub fn load(bytes: &[u8]) -> (Outcome, Option<Stats>) {
-    match Stats::from_bytes(bytes) {
+    match Stats::from_bytes(bytes, &Context::serial()) {
         Ok((stats, notes)) => {
             let again = stats.to_bytes(notes).expect("what was read can be written");
             assert!(again == bytes, "an accepted file is written with other bytes");

@@ -172,7 +172,7 @@ pub fn use_stats(stats: &Stats, beside: Beside<'_>, entropy: &[u8]) {
         score(&twice, Beside::default(), entropy);
     }
     if let Some(moments) = named("moments", stats.clone().into_moments(&serial)) {
-        named("from moments", Stats::from_moments(moments));
+        named("from moments", Stats::from_moments(moments, &Context::serial()));
     }
 }
 

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use transferability::decomp::Prepared;
 use transferability::error::Result;
-use transferability::input::{Block, Rows};
+use transferability::input::{Block, Response, Rows};
 use transferability::metrics::{self, Inputs, Options, Outcome};
 use transferability::threads::Context;
 
@@ -82,7 +82,7 @@ impl<'py> InputArrays<'py> {
         let n_rows = features.as_ref().or(source_probs.as_ref()).map_or(0, |rows| rows.n_rows());
         let source_labels = self.source_labels.as_ref();
         f(BorrowedInputs {
-            response: Some(self.scored.response(n_rows)?),
+            response: self.scored.response(n_rows)?,
             samples,
             source_probs: source_probs.as_deref().map(|rows| rows as &(dyn Rows + Send)),
             source_labels: source_labels.map(|a| contiguous(a, "source_labels")).transpose()?,
@@ -95,7 +95,7 @@ impl<'py> InputArrays<'py> {
 /// The arrays, borrowed for one call of the core.
 pub(crate) struct BorrowedInputs<'a> {
     pub(crate) samples: Option<Block<'a>>,
-    response: Option<transferability::input::Response<'a>>,
+    response: Response<'a>,
     source_probs: Option<&'a (dyn Rows + Send)>,
     source_labels: Option<&'a [i64]>,
     groups: Option<&'a [i64]>,
@@ -117,7 +117,7 @@ impl BorrowedInputs<'_> {
         let inputs = Inputs {
             prepared,
             samples: samples.as_ref(),
-            response: self.response.map(|response| response.reborrow()),
+            response: Some(self.response.reborrow()),
             source_probs: self.source_probs.map(|rows| rows as &dyn Rows),
             source_labels: self.source_labels,
             groups: self.groups,

@@ -48,8 +48,9 @@ pub(crate) fn from_bytes<'a>(
     data: &'a [u8],
     trusted: bool,
 ) -> PyResult<(Stats, &'a str)> {
-    let read = if trusted { Core::from_trusted_bytes } else { Core::from_bytes };
-    let (core, notes) = run(py, 1, 0.0, &AtomicBool::new(false), |_| read(data))?;
+    let (core, notes) = run(py, 1, 0.0, &AtomicBool::new(false), |context| {
+        if trusted { Core::from_trusted_bytes(data) } else { Core::from_bytes(data, context) }
+    })?;
     Ok((Stats::wrap(core), notes))
 }
 
@@ -69,10 +70,12 @@ pub(crate) fn moments<'py>(
     n_threads: usize,
     of_features: bool,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let inner = stats.read(py);
-    let copy = if of_features { inner.without_responses() } else { inner.try_clone() };
-    drop(inner);
-    let copy = copy.map_err(CoreError)?;
+    let copy = if of_features {
+        let inner = &*stats.read(py);
+        py.detach(|| inner.without_responses()).map_err(CoreError)?
+    } else {
+        stats.cloned(py)?
+    };
     let work = (copy.n_features() as f64).powi(3);
     let moments = run(py, n_threads, work, stats.stop(), |context| copy.into_moments(context))?;
     to_dict(py, moments)
@@ -83,7 +86,7 @@ pub(crate) fn moments<'py>(
 pub(crate) fn from_moments(moments: &Bound<'_, PyDict>) -> PyResult<Stats> {
     let (py, moments) = (moments.py(), from_dict(moments)?);
     let never = AtomicBool::new(false);
-    Ok(Stats::wrap(run(py, 1, 0.0, &never, |_| Core::from_moments(moments))?))
+    Ok(Stats::wrap(run(py, 1, 0.0, &never, |context| Core::from_moments(moments, context))?))
 }
 
 fn to_dict(py: Python<'_>, moments: Moments) -> PyResult<Bound<'_, PyDict>> {

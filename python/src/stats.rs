@@ -86,8 +86,7 @@ impl Stats {
 
     /// Returns the statistics of both sets of rows; neither input changes.
     fn merge(&self, py: Python<'_>, other: &Self, n_threads: usize) -> PyResult<Self> {
-        let mut inner = self.read(py).try_clone().map_err(CoreError)?;
-        let other = other.read(py).try_clone().map_err(CoreError)?;
+        let (mut inner, other) = (self.cloned(py)?, other.cloned(py)?);
         let work = (inner.n_features() as f64).powi(3);
         let inner = run(py, n_threads, work, &self.stop, move |context| {
             inner.merge(other, context)?;
@@ -98,8 +97,7 @@ impl Stats {
 
     /// Returns the statistics with the integer classes as one column of targets.
     fn to_targets(&self, py: Python<'_>) -> PyResult<Self> {
-        let copy = self.read(py).try_clone().map_err(CoreError)?;
-        let inner = RwLock::new(copy.into_targets().map_err(CoreError)?);
+        let inner = RwLock::new(self.cloned(py)?.into_targets().map_err(CoreError)?);
         Ok(Self { inner, stop: self.stop.clone() })
     }
 
@@ -150,8 +148,7 @@ impl Stats {
 
     /// Returns an independent copy.
     fn copy(&self, py: Python<'_>) -> PyResult<Self> {
-        let inner = self.read(py).try_clone().map_err(CoreError)?;
-        Ok(Self { inner: RwLock::new(inner), stop: self.stop.clone() })
+        Ok(Self { inner: RwLock::new(self.cloned(py)?), stop: self.stop.clone() })
     }
 
     #[getter]
@@ -221,6 +218,12 @@ impl Stats {
 
     pub(crate) fn read<'a>(&'a self, py: Python<'_>) -> RwLockReadGuard<'a, Core> {
         self.inner.read_py_attached(py).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A copy, made without the GIL: it may be of gigabytes.
+    pub(crate) fn cloned(&self, py: Python<'_>) -> PyResult<Core> {
+        let inner = &*self.read(py);
+        Ok(py.detach(|| inner.try_clone()).map_err(CoreError)?)
     }
 
     fn push(

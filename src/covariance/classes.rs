@@ -230,6 +230,7 @@ fn outer(
     n_features: usize,
     context: &Context<'_>,
 ) -> Result<Vec<f64>> {
+    const TOGETHER: usize = 1536; // classes of a product, between which it can be interrupted
     let n: f64 = counts.iter().sum();
     let mut mean = zeros(n_features, "the mean of the features")?;
     for (offset, count) in offsets.chunks_exact(n_features).zip(counts) {
@@ -240,7 +241,10 @@ fn outer(
         scale((count / n).sqrt(), offset);
     }
     let mut between = zeros(n_features * n_features, "the covariance between classes")?;
-    gram_add(&offsets, n_features, &mut between);
+    for classes in offsets.chunks(TOGETHER * n_features) {
+        context.check()?;
+        gram_add(classes, n_features, &mut between);
+    }
     mirror(&mut between, n_features, context)?;
     Ok(between)
 }
@@ -300,5 +304,25 @@ impl Rows for Residuals<'_> {
         self.features.read_row(i, out);
         axpy(-1.0, &self.shift, out);
         axpy(-1.0, &self.offsets[start..start + out.len()], out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    use super::*;
+
+    #[test]
+    fn products_of_many_classes_can_be_interrupted_between_some_of_them() {
+        let polls = |n_classes: usize| {
+            let polls = AtomicUsize::new(0);
+            let poll = || polls.fetch_add(1, Relaxed) == usize::MAX;
+            let offsets = (0..2 * n_classes).map(|i| (i as f64).sin()).collect();
+            let counts = vec![3.0; n_classes];
+            outer(offsets, &counts, 2, &Context::new(None, &poll)).unwrap();
+            polls.load(Relaxed)
+        };
+        assert_eq!(polls(5000) - polls(1000), 3);
     }
 }

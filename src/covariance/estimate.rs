@@ -10,7 +10,7 @@
 use crate::decomp::Spread;
 use crate::error::{Error, Result};
 use crate::input::{Block, Response, Rows};
-use crate::linalg::blas::{axpy, dot, scale};
+use crate::linalg::blas::{axpy, dot, quadratic, scale};
 use crate::linalg::lapack::check_order;
 use crate::linalg::memory::Gather;
 use crate::stats::{Precision, Second, Stats};
@@ -218,12 +218,6 @@ fn spread(matrix: &[f64], order: usize, context: &Context<'_>) -> Result<Spread>
         Ok(2.0 * off + (row[0] / trace - equal).powi(2))
     })?;
     Ok(Spread { trace, unequal: rows.iter().sum() })
-}
-
-/// vᵀAv for the upper triangle of A.
-fn quadratic(matrix: &[f64], v: &[f64]) -> f64 {
-    let row = |(i, row): (usize, &[f64])| v[i] * (2.0 * dot(&row[i..], &v[i..]) - row[i] * v[i]);
-    matrix.chunks_exact(v.len()).enumerate().map(row).sum()
 }
 
 /// Copies the upper triangle to the lower one, tile by tile, so that both sides stay in cache.

@@ -72,7 +72,7 @@ pub enum Centre {
 
 impl Centre {
     /// s − centre, (D,), for the shift s of the statistics.
-    fn to_shift(self, stats: &Stats) -> Result<Vec<f64>> {
+    pub(crate) fn to_shift(self, stats: &Stats) -> Result<Vec<f64>> {
         match self {
             Self::Mean => {
                 let mut offset = stats.mean_about_shift()?;

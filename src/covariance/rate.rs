@@ -27,7 +27,7 @@ use crate::linalg::memory::{Gather, zeros};
 use crate::stats::Second;
 use crate::threads::Context;
 
-use super::Recentred;
+use super::{Centre, Recentred};
 
 const SQUARES: &str = "the squares of the columns";
 
@@ -142,8 +142,7 @@ impl Recentred<'_> {
 
     /// The scatter about the mean of the rows, upper triangle, and the diagonal of the one held.
     fn scatter_about_mean(&self) -> Result<(Vec<f64>, Vec<f64>)> {
-        let mut to_shift = self.stats.mean_about_shift()?;
-        scale(-1.0, &mut to_shift);
+        let to_shift = Centre::Mean.to_shift(self.stats)?;
         let scatter = Recentred { stats: self.stats, to_shift }.scatter()?;
         let Second::Scatter(held) = &self.stats.second else { return Err(Error::NoData) };
         let held = held.iter().step_by(self.to_shift.len() + 1).copied().gathered(SQUARES)?;

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::linalg::blas::{axpy, dot, row_gram_add, scale};
 use crate::linalg::lapack::check_order;
 use crate::linalg::memory::{copied, zeros};
-use crate::stats::{Precision, Second, Stats};
+use crate::stats::{Precision, Second, Stats, move_products};
 use crate::threads::Context;
 
 /// The rows of statistics about a point `centre` = s − `to_shift`, for the shift s.
@@ -61,15 +61,11 @@ impl Recentred<'_> {
         Ok(rows)
     }
 
-    /// The scatter about the point: with c = Σ w (x − s) and e = s − centre, K + c eᵀ + e cᵀ + n e eᵀ.
+    /// The scatter about the point.
     pub(super) fn scatter(&self) -> Result<Vec<f64>> {
         let Second::Scatter(scatter) = &self.stats.second else { return Err(Error::NoData) };
         let mut about = copied(scatter, "the scatter of a class about the mean")?;
-        let (c, e) = (&self.stats.sum, &self.to_shift);
-        for (i, row) in about.chunks_exact_mut(e.len()).enumerate() {
-            axpy(e[i], &c[i..], &mut row[i..]);
-            axpy(c[i] + self.n() * e[i], &e[i..], &mut row[i..]);
-        }
+        move_products(&mut about, &self.to_shift, &self.stats.sum, self.n());
         Ok(about)
     }
 

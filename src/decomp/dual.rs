@@ -8,7 +8,7 @@
 //! can be positive definite; [`Rows::gram`] returns that value, which determinants must leave out.
 
 use crate::error::Result;
-use crate::linalg::blas::{axpy, dot, product_into, row_gram_add};
+use crate::linalg::blas::{axpy, dot, outer_add, product_into, row_gram_add};
 use crate::linalg::memory::{Gather, copied, zeros};
 use crate::threads::Context;
 
@@ -51,9 +51,7 @@ impl Rows<'_> {
         let trace: f64 = gram.iter().step_by(n_rows + 1).sum();
         let added = trace / n_rows as f64;
         let share = added / self.weights.iter().sum::<f64>();
-        for (i, row) in gram.chunks_exact_mut(n_rows).enumerate() {
-            axpy(share * root[i], &root[i..], &mut row[i..]);
-        }
+        outer_add(share, &root, &mut gram);
         Ok((gram, added))
     }
 

@@ -24,7 +24,7 @@ mod targets;
 use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
-use crate::linalg::blas::{axpy, dot};
+use crate::linalg::blas::{axpy, dot, outer_add, quadratic};
 use crate::linalg::lapack::{TridiagonalForm, check_order};
 use crate::linalg::memory::{Gather, copied, grow};
 use crate::stats::{Norms, Precision, Second, Stats};
@@ -196,17 +196,20 @@ impl Decomp {
 /// Σ w (x − μ)(x − μ)ᵀ, upper triangle, from that about the shift.
 fn centred_scatter(scatter: &[f64], n_samples: u64, offset: &[f64]) -> Result<Vec<f64>> {
     let mut matrix = copied(scatter, "a copy of the scatter")?;
-    let n = n_samples as f64;
-    for (i, row) in matrix.chunks_exact_mut(offset.len()).enumerate() {
-        axpy(-n * offset[i], &offset[i..], &mut row[i..]);
-    }
+    outer_add(-(n_samples as f64), offset, &mut matrix);
     Ok(matrix)
 }
 
-/// cᵀSc of an upper triangle.
-fn quadratic(matrix: &[f64], c: &[f64]) -> f64 {
-    let row = |(i, row): (usize, &[f64])| c[i] * (2.0 * dot(&row[i..], &c[i..]) - row[i] * c[i]);
-    matrix.chunks_exact(c.len().max(1)).enumerate().map(row).sum()
+/// The value of a cell, made when it is first asked for. An error is kept as well, unless another attempt may
+/// succeed: after an interruption, or where there was no memory.
+fn kept<T>(cell: &OnceLock<Result<T>>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
+    if cell.get().is_none() {
+        match make() {
+            Err(error @ (Error::Interrupted | Error::OutOfMemory { .. })) => return Err(error),
+            made => drop(cell.set(made)), // another thread's is the same
+        }
+    }
+    cell.get().map_or(Err(Error::NoData), |made| made.as_ref().map_err(Clone::clone))
 }
 
 /// Statistics with their decompositions, each made once, when a metric first asks for it.
@@ -257,13 +260,14 @@ impl<'a> Prepared<'a> {
     }
 
     pub(crate) fn decomp(&self, context: &Context<'_>) -> Result<&Decomp> {
-        self.decomp.get_or_init(|| Decomp::new(self.stats, context)).as_ref().map_err(Clone::clone)
+        kept(&self.decomp, || Decomp::new(self.stats, context))
     }
 
     /// The factor of the scatter; of nothing where rows are held.
     pub(crate) fn factor(&self, context: &Context<'_>) -> Result<&ScaledFactor> {
-        let make = || ScaledFactor::new(self.centred_scatter()?, self.stats.precision, context);
-        self.factor.get_or_init(make).as_ref().map_err(Clone::clone)
+        kept(&self.factor, || {
+            ScaledFactor::new(self.centred_scatter()?, self.stats.precision, context)
+        })
     }
 
     /// Whether the features of distinct rows fit anything: rows and not columns limit the rank. They
@@ -295,10 +299,9 @@ impl<'a> Prepared<'a> {
 
     /// The spectrum, from the statistics unless it was made from the samples.
     pub(crate) fn spectrum(&self, context: &Context<'_>) -> Result<&Spectrum> {
-        let make = || {
+        kept(&self.spectrum, || {
             let factor = if self.stats.holds_rows() { None } else { Some(self.factor(context)?) };
             Spectrum::of_stats(self.stats, factor)
-        };
-        self.spectrum.get_or_init(make).as_ref().map_err(Clone::clone)
+        })
     }
 }

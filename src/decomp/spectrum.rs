@@ -132,6 +132,7 @@ impl Spectrum {
         block: &Block<'_>,
         scaled: Option<(&Stats, &[f64])>,
     ) -> Result<Self> {
+        stats.check_samples(block)?;
         let (n_rows, n_cols) = (block.features.n_rows(), block.features.n_cols());
         let offset = stats.mean_about_shift()?;
         let mut x = zeros(n_rows * n_cols, "the centred features in float64")?;
@@ -347,11 +348,6 @@ impl<'a> Prepared<'a> {
     /// As [`Prepared::new`]; [`Error::OtherSamples`] or [`Error::Shape`] if the statistics were made
     /// of another number of samples or features.
     pub fn from_samples(stats: &'a Stats, block: &Block<'_>) -> Result<Self> {
-        if block.n_samples() != stats.n_samples {
-            let (actual, expected) = (block.n_samples(), stats.n_samples);
-            return Err(Error::OtherSamples { actual, expected });
-        }
-        stats.check_columns(block.features.n_cols())?;
         let prepared = Self::new(stats)?;
         let spectrum = Spectrum::of_samples(stats, block);
         spectrum.as_ref().map_err(Clone::clone)?;

@@ -70,7 +70,7 @@ pub(crate) fn row_gram_add(
     const PIECE: usize = 4_000_000_000; // multiplications, of which symmetry saves half
     let n = rows.len() / cols;
     assert!(columns.end <= cols);
-    let width = (PIECE / (n * n).max(1)).next_multiple_of(64);
+    let width = (PIECE / (n * n).max(1)).max(1).next_multiple_of(64);
     columns.clone().step_by(width).try_for_each(|start| {
         context.check()?;
         let width = width.min(columns.end - start);
@@ -311,11 +311,50 @@ pub(crate) fn axpy(factor: f64, x: &[f64], y: &mut [f64]) {
     }
 }
 
+/// `upper += factor · v vᵀ` for the upper triangle of a symmetric matrix (n, n) and v (n,).
+pub(crate) fn outer_add(factor: f64, v: &[f64], upper: &mut [f64]) {
+    for (i, row) in upper.chunks_exact_mut(v.len().max(1)).enumerate() {
+        axpy(factor * v[i], &v[i..], &mut row[i..]);
+    }
+}
+
+/// A v for the upper triangle of a symmetric A (n, n) and v (n,).
+pub(crate) fn symmetric_times(upper: &[f64], v: &[f64], what: &'static str) -> Result<Vec<f64>> {
+    let mut product = zeros::<f64>(v.len(), what)?;
+    for (i, row) in upper.chunks_exact(v.len().max(1)).enumerate() {
+        product[i] += dot(&row[i..], &v[i..]);
+        axpy(v[i], &row[i + 1..], &mut product[i + 1..]);
+    }
+    Ok(product)
+}
+
+/// vᵀA v for the upper triangle of a symmetric A (n, n) and v (n,).
+pub(crate) fn quadratic(upper: &[f64], v: &[f64]) -> f64 {
+    let row = |(i, row): (usize, &[f64])| v[i] * (2.0 * dot(&row[i..], &v[i..]) - row[i] * v[i]);
+    upper.chunks_exact(v.len().max(1)).enumerate().map(row).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use ndarray::{array, s};
 
     use super::*;
+
+    #[test]
+    #[allow(clippy::float_cmp)] // small whole numbers are exact
+    fn upper_triangles_stand_for_symmetric_matrices() {
+        let mut upper = [1.0, 2.0, 3.0, f64::NAN, 4.0, 5.0, f64::NAN, f64::NAN, 6.0];
+        let v = [1.0, -1.0, 2.0];
+        assert_eq!(symmetric_times(&upper, &v, "a product").unwrap(), [5.0, 8.0, 10.0]);
+        assert_eq!(quadratic(&upper, &v), 17.0);
+        outer_add(2.0, &v, &mut upper);
+        let of_upper = [0, 1, 2, 4, 5, 8].map(|at| upper[at]);
+        assert_eq!(of_upper, [3.0, 0.0, 7.0, 6.0, 1.0, 14.0]);
+        assert!(
+            [3, 6, 7].iter().all(|at| upper[*at].is_nan()),
+            "the lower triangle is not touched"
+        );
+    }
 
     #[test]
     fn products_of_any_layout_are_those_of_their_entries() {

@@ -9,11 +9,7 @@
 //! works). OpenBLAS's own fork handler ends its threads, of which there are none, and leaves this lock.
 #![allow(unsafe_code)]
 
-#[cfg(all(
-    openblas_static,
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod guarded {
     use std::ffi::c_int;
     use std::ptr::null_mut;
@@ -110,14 +106,9 @@ mod guarded {
     }
 }
 
-#[cfg(not(all(
-    openblas_static,
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-)))]
+#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
 mod guarded {
-    /// Other systems and builds of OpenBLAS are as safe as they are.
-    #[allow(dead_code)] // nothing is mapped beforehand there
+    /// Other systems are as safe as they are.
     pub(crate) fn prepare(first_call: impl FnOnce()) {
         first_call();
     }

@@ -5,6 +5,7 @@
 pub(crate) mod blas;
 mod buffers;
 pub(crate) mod exponential;
+#[cfg(all(openblas_static, unix))]
 mod forks;
 pub(crate) mod lapack;
 pub(crate) mod memory;

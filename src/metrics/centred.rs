@@ -22,11 +22,7 @@ pub(super) struct CentredRows<'a> {
 impl<'a> CentredRows<'a> {
     pub(super) fn new(inputs: &Inputs<'a>) -> Result<Self> {
         let (stats, block): (&'a Stats, _) = (inputs.prepared()?.stats, inputs.samples()?);
-        if block.n_samples() != stats.n_samples {
-            let (actual, expected) = (block.n_samples(), stats.n_samples);
-            return Err(Error::OtherSamples { actual, expected });
-        }
-        stats.check_columns(block.features.n_cols())?;
+        stats.check_samples(block)?;
         let n_rows = block.features.n_rows();
         let occurs = |i: &usize| block.count(*i) > 0;
         let places = (0..n_rows).filter(occurs).gathered("the numbers of the rows")?;

@@ -97,6 +97,24 @@ impl<'a> Inputs<'a> {
         self.samples.ok_or(Error::Missing { what: "the features themselves" })
     }
 
+    /// The samples, for a metric that counts every row once: weights other than 1 are refused.
+    pub(super) fn samples_counted_once(&self, metric: &'static str) -> Result<&'a Block<'a>> {
+        let block = self.samples()?;
+        if block.features.n_rows() == 0 {
+            return Err(Error::Empty { name: "features", axis: "rows" });
+        }
+        let weights = block.weights.unwrap_or_default();
+        if let Some(row) = weights.iter().position(|weight| *weight != 1) {
+            let weight = weights[row];
+            let problem = format!(
+                "sample_weight[{row}] is {weight}, and this metric counts every row once; repeat rows \
+                 instead"
+            );
+            return Err(Error::metric(metric, problem));
+        }
+        Ok(block)
+    }
+
     /// The source model's probabilities, (N, `C_source`).
     pub(super) fn source_probs(&self) -> Result<&'a dyn Rows> {
         self.source_probs.ok_or(Error::Missing { what: "source_probs" })
@@ -121,6 +139,7 @@ impl<'a> Inputs<'a> {
         let Some(Response::Labels { ids, names }) = self.response else {
             return Err(Error::Missing { what: "class labels" });
         };
+        self.check_rows("labels", ids.len())?;
         let name = |id: &i64| names.and_then(|names| names.get(usize::try_from(*id).ok()?));
         let mut classes = copied(ids, "the labels")?;
         classes.sort_unstable();
@@ -135,9 +154,21 @@ impl<'a> Inputs<'a> {
     /// The targets, (N, K).
     pub(super) fn targets(&self) -> Result<ArrayView2<'a, f64>> {
         match self.response {
-            Some(Response::Targets(targets)) => Ok(targets),
+            Some(Response::Targets(targets)) => {
+                self.check_rows("targets", targets.nrows())?;
+                Ok(targets)
+            }
             _ => Err(Error::Missing { what: "targets" }),
         }
+    }
+
+    /// Refuses a response of more or fewer rows than the samples, if they are given.
+    fn check_rows(&self, name: &'static str, actual: usize) -> Result<()> {
+        let expected = self.samples.map_or(actual, |block| block.features.n_rows());
+        if actual == expected {
+            return Ok(());
+        }
+        Err(Error::Shape { name, axis: "rows", actual, expected })
     }
 }
 

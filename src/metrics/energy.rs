@@ -40,7 +40,7 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
         let share = given.number("share", (Excluded(0.0), Included(1.0)))?.unwrap_or(0.005);
         Ok((share, given.flag("highest")?))
     })?;
-    let features = inputs.samples()?.features;
+    let features = inputs.samples_counted_once("energy")?.features;
     let (n_rows, n_cols) = (features.n_rows(), features.n_cols());
     let runs = context.map(n_rows.div_ceil(RUN), |run| {
         let mut row = zeros::<f64>(n_cols, "a row of features")?;

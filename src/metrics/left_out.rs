@@ -166,10 +166,7 @@ impl<'a> GroupScores<'a> {
         *total += weight;
         let before = y - *mean;
         *mean += before * (weight / *total);
-        self.whole[place] += weight * before * (y - *mean);
-        if *total <= weight {
-            self.whole[place] = 0.0;
-        }
+        self.whole[place] += weight * before * (y - *mean); // 0 for the first, whose mean is y
     }
 
     /// The detail `by_group`, (groups, targets), NaN where a group has none; nothing without groups.

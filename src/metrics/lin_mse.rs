@@ -126,7 +126,7 @@ impl LinMse {
         ];
         details.extend(fits.rank.map(|rank| ("rank", Detail::Count(rank))));
         if kept.len() < errors.len() {
-            warnings.push(super::left_out(errors.len() - kept.len(), errors.len()));
+            warnings.push(super::targets_left_out(errors.len() - kept.len(), errors.len()));
             details.push(("kept", Detail::Counts(kept)));
         }
         let digits = Digits::of(prepared, rounding, value);

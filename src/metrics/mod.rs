@@ -71,7 +71,7 @@ const SINGLE_CLASS: &str = "labels hold a single class: the score is defined, bu
                             about separating classes";
 
 /// The warning for targets that were left out because they do not vary.
-fn left_out(n_left_out: usize, n_targets: usize) -> String {
+fn targets_left_out(n_left_out: usize, n_targets: usize) -> String {
     format!("{n_left_out} of {n_targets} targets were left out: the same in all rows")
 }
 

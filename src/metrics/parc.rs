@@ -49,7 +49,7 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
         let max_samples = given.count("max_samples", 3..)?.unwrap_or(500);
         Ok((n_components, max_samples, given.count("seed", 0..)?.unwrap_or(0) as u64))
     })?;
-    let features = inputs.samples()?.features;
+    let features = inputs.samples_counted_once("parc")?.features;
     let (codes, _) = inputs.labels()?;
     let rows = drawn(codes.len(), max_samples, seed)?;
     let codes = rows.iter().map(|row| codes[*row]).gathered("the classes of the rows")?;

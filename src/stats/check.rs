@@ -5,6 +5,7 @@
 //! targets and classes; in `gram.rs` all sums together.
 
 use crate::error::Result;
+use crate::threads::Context;
 
 use super::fourth::Fourth;
 use super::{Precision, Second, Stats};
@@ -16,15 +17,15 @@ pub(super) const TOLERANCE: f64 = 1e-3;
 impl Stats {
     /// What no rows can have: the one place that decides it, for statistics from a file and for
     /// moments. Lengths must be right, and numbers finite but for fourth moments.
-    pub(super) fn impossible(&self) -> Result<Option<String>> {
+    pub(super) fn impossible(&self, context: &Context<'_>) -> Result<Option<String>> {
         if let Some(problem) = self.inconsistency()? {
             return Ok(Some(problem));
         }
-        if let Some(problem) = self.negative_squares()? {
+        if let Some(problem) = self.negative_squares(context)? {
             return Ok(Some(problem));
         }
         for (_, stats) in self.by_class.iter().flatten() {
-            if let Some(problem) = stats.impossible()? {
+            if let Some(problem) = stats.impossible(context)? {
                 return Ok(Some(format!("of a class on its own, {problem}")));
             }
         }

@@ -5,13 +5,16 @@
 
 use crate::error::Result;
 use crate::input::Label;
-use crate::linalg::memory::{Gather, reserved, shared, zeros};
+use crate::linalg::memory::{Gather, append, reserved, shared, zeros};
 
 use super::bytes::{Reader, Writer, refused};
 use super::fourth::Fourth;
 use super::joint::{Joint, Own};
 use super::response::{Labels, Targets};
 use super::{Held, Precision, Second, Stats};
+
+/// The fewest bytes of a class on its own: its kind and name, precision, flag and number of features.
+const LEAST_CLASS: usize = 1 + 8 + 1 + 1 + 8;
 
 pub(super) fn write(stats: &Stats, out: &mut Writer<'_>) {
     out.byte(match stats.precision {
@@ -153,9 +156,13 @@ fn read_one(from: &mut Reader<'_>, of_class: bool) -> Result<Stats> {
         return refused("a class holds classes of its own".into());
     }
     if classes {
-        let n = from.length("the classes on their own", 1)?;
-        let one = |_| Ok((read_class(from)?, read_one(from, true)?));
-        stats.by_class = Some((0..n).map(one).gathered_ok("the statistics of the classes")?);
+        let n = from.length("the classes on their own", LEAST_CLASS)?;
+        let mut found = Vec::new(); // grows with what is read: a class is larger here than its bytes
+        for _ in 0..n {
+            let class = (read_class(from)?, read_one(from, true)?);
+            append(&mut found, class, "the statistics of the classes")?;
+        }
+        stats.by_class = Some(found);
     }
     Ok(stats)
 }

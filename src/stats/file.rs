@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 use crate::error::Result;
 use crate::input::Label;
 use crate::linalg::memory::reserved;
+use crate::threads::Context;
 
 use super::bytes::{Reader, Writer, refused};
 use super::{Held, Stats, fields};
@@ -55,10 +56,11 @@ impl Stats {
     /// The statistics of these bytes, bit for bit, and the notes.
     ///
     /// # Errors
-    /// [`crate::error::Error::StateFile`] if they are cut short, altered, of a newer version, or something else.
-    pub fn from_bytes(bytes: &[u8]) -> Result<(Self, &str)> {
+    /// [`crate::error::Error::StateFile`] if they are cut short, altered, of a newer version, or something
+    /// else; [`crate::error::Error::OutOfMemory`], [`crate::error::Error::Interrupted`].
+    pub fn from_bytes<'a>(bytes: &'a [u8], context: &Context<'_>) -> Result<(Self, &'a str)> {
         let (stats, notes) = Self::from_trusted_bytes(bytes)?;
-        match stats.impossible()? {
+        match stats.impossible(context)? {
             Some(problem) => refused(problem),
             None => Ok((stats, notes)),
         }

@@ -11,7 +11,7 @@
 //!   Σ w q'²       = Σ w q² + 4 d·Σ w q (x − s) + 4 dᵀSd + 2 (d·d) tr S + 4 (d·d) d·c + n (d·d)²
 
 use crate::error::Result;
-use crate::linalg::blas::{axpy, dot, scale};
+use crate::linalg::blas::{axpy, dot, scale, symmetric_times};
 use crate::linalg::memory::{Gather, copied, zeros};
 
 use super::lanes::{add_scaled, sum_of_squares};
@@ -144,11 +144,7 @@ impl Fourth {
         moved.set_unit(unit);
         // In the unit from the start: S d may leave the range of float64.
         let d_unit = d.iter().map(|d| d / unit).gathered(WHAT)?;
-        let mut s_d = zeros::<f64>(order, WHAT)?;
-        for (i, row) in scatter.chunks_exact(order).enumerate() {
-            s_d[i] += dot(&row[i..], &d_unit[i..]);
-            axpy(d_unit[i], &row[i + 1..], &mut s_d[i + 1..]);
-        }
+        let s_d = symmetric_times(scatter, &d_unit, WHAT)?;
         let share = d_d / unit;
         moved.quartic += 4.0 * ((dot(d, &moved.cubic) + dot(d, &s_d)) / unit + share * d_c / unit)
             + 2.0 * share * (trace / unit)

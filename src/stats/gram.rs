@@ -194,7 +194,8 @@ fn over(a: f64, scale: f64) -> f64 {
 impl Stats {
     /// What no rows can have, if the Gram matrix of a scatter has a direction of negative squares.
     /// Each sum must be within its own bound already (`check.rs`).
-    pub(super) fn negative_squares(&self) -> Result<Option<String>> {
+    pub(super) fn negative_squares(&self, context: &Context<'_>) -> Result<Option<String>> {
+        const TOGETHER: usize = 1024; // classes of a product, between which it can be interrupted
         let Second::Scatter(scatter) = &self.second else { return Ok(None) };
         let mut gram = Gram::new(self, scatter)?;
         let (order, first) = (gram.order, gram.first_target());
@@ -206,7 +207,10 @@ impl Stats {
             }
         }
         let mut between = zeros(order * order, WHAT)?;
-        gram_add(&sums, order, &mut between);
+        for classes in sums.chunks(TOGETHER * order) {
+            context.check()?;
+            gram_add(classes, order, &mut between);
+        }
         let mut within = std::mem::take(&mut gram.upper);
         for (i, row) in within.chunks_exact_mut(order).enumerate() {
             for j in i..order {
@@ -215,8 +219,8 @@ impl Stats {
             }
         }
         drop(between);
-        match Cholesky::factor(within, order, &Context::serial())? {
-            Ok(factor) => self.beyond_its_square(&factor, &gram, &sums, &scales),
+        match Cholesky::factor(within, order, context)? {
+            Ok(factor) => self.beyond_its_square(&factor, &gram, (&sums, &scales), context),
             Err(place) if place < self.n_features => {
                 let about = match self.held {
                     Held::Labels(_) => "class means",
@@ -247,13 +251,14 @@ impl Stats {
         &self,
         factor: &Cholesky,
         gram: &Gram<'_>,
-        sums: &[f64],
-        scales: &[f64],
+        (sums, scales): (&[f64], &[f64]),
+        context: &Context<'_>,
     ) -> Result<Option<String>> {
         let (Held::Targets(targets), None) = (&self.held, gram.targets) else { return Ok(None) };
         let (k, n, order) = (targets.shift.len(), self.n_samples as f64, gram.order);
         let mut column = zeros(order, WHAT)?;
         for target in 0..k {
+            context.check()?;
             let scale = scale_of(targets.square[target], targets.noise(target, n));
             let sum = over(targets.sum[target] / n.sqrt(), scale);
             for (i, entry) in column[..self.n_features].iter_mut().enumerate() {

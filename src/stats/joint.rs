@@ -19,7 +19,7 @@ use crate::threads::Context;
 
 use super::fourth::Fourth;
 use super::response::{Labels, Targets};
-use super::{Held, Second, Stats};
+use super::{Held, Second, Stats, move_products};
 
 const WHAT: &str = "the joint moments";
 
@@ -176,10 +176,7 @@ impl Joint {
         axpy(q, e, &mut self.targets);
         if let Some(own) = &mut self.own {
             own.fourth = own.fourth.moved(e, &held.sum, &own.products, n_samples)?;
-            for (k, row) in own.products.chunks_exact_mut(e.len()).enumerate() {
-                axpy(e[k], &held.sum[k..], &mut row[k..]);
-                axpy(held.sum[k] + n_samples * e[k], &e[k..], &mut row[k..]);
-            }
+            move_products(&mut own.products, e, &held.sum, n_samples);
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use crate::threads::Context;
 
 use super::pass::{Pass, Sums, add_upper};
 use super::response::ResponseSums;
-use super::{Held, Second, Stats, as_rows};
+use super::{Held, Second, Stats, as_rows, move_products};
 
 const CLASSES: &str = "the statistics of the classes";
 const SHIFT: &str = "the move of a shift";
@@ -183,12 +183,8 @@ impl Stats {
                 values.chunks_exact_mut(d.len()).for_each(|row| axpy(1.0, &d, row));
             }
             Second::Scatter(scatter) => {
-                let c = &self.sum;
-                self.fourth = self.fourth.moved(&d, c, scatter, n)?;
-                for (i, row) in scatter.chunks_exact_mut(d.len()).enumerate() {
-                    axpy(d[i], &c[i..], &mut row[i..]);
-                    axpy(c[i] + n * d[i], &d[i..], &mut row[i..]);
-                }
+                self.fourth = self.fourth.moved(&d, &self.sum, scatter, n)?;
+                move_products(scatter, &d, &self.sum, n);
             }
         }
         self.held.follow_shift(&d)?;

@@ -335,7 +335,16 @@ impl Stats {
         }
     }
 
-    pub(crate) fn check_columns(&self, actual: usize) -> Result<()> {
+    /// Refuses samples that these statistics were not made of, by their number and columns.
+    pub(crate) fn check_samples(&self, block: &Block<'_>) -> Result<()> {
+        let (actual, expected) = (block.n_samples(), self.n_samples);
+        if actual != expected {
+            return Err(Error::OtherSamples { actual, expected });
+        }
+        self.check_columns(block.features.n_cols())
+    }
+
+    fn check_columns(&self, actual: usize) -> Result<()> {
         let expected = self.n_features;
         if self.is_empty() || actual == expected {
             return Ok(());
@@ -350,6 +359,15 @@ pub(crate) fn as_rows(values: &[f64], n_cols: usize) -> ArrayView2<'_, f64> {
         .expect("only whole rows are stored")
 }
 
+/// Brings Σ w z zᵀ, upper triangle, to z + d in place of z: it grows by d cᵀ + c dᵀ + n d dᵀ, for c = Σ w z
+/// and n = Σ w.
+pub(crate) fn move_products(products: &mut [f64], d: &[f64], c: &[f64], n: f64) {
+    for (i, row) in products.chunks_exact_mut(d.len()).enumerate() {
+        axpy(d[i], &c[i..], &mut row[i..]);
+        axpy(c[i] + n * d[i], &d[i..], &mut row[i..]);
+    }
+}
+
 /// Rows (N, D) about their mean, which is at `offset` (D,), times the roots of their weights.
 pub(crate) fn centred_rows(values: &[f64], weights: &[f64], offset: &[f64]) -> Result<Vec<f64>> {
     let mut rows = copied(values, "the centred rows")?;
@@ -361,7 +379,7 @@ pub(crate) fn centred_rows(values: &[f64], weights: &[f64], offset: &[f64]) -> R
 }
 
 /// The mean of up to 128 rows spread over a block, as the first row plus the mean difference
-/// from it: a constant column gives exactly its constant.
+/// from it: a constant column gives exactly its constant. Refuses rows whose differences overflow.
 pub(crate) fn sample_mean(features: &dyn Rows, rows: &[usize], first: usize) -> Result<Vec<f64>> {
     const SAMPLE: usize = 128;
     let mut base = zeros(features.n_cols(), MEAN)?;
@@ -370,7 +388,8 @@ pub(crate) fn sample_mean(features: &dyn Rows, rows: &[usize], first: usize) -> 
     let mut row = copied(&base, MEAN)?;
     let mut difference = zeros::<f64>(base.len(), MEAN)?;
     let mut count = 0.0;
-    for i in rows.iter().step_by(rows.len().div_ceil(SAMPLE)) {
+    let sample = || rows.iter().step_by(rows.len().div_ceil(SAMPLE));
+    for i in sample() {
         features.read_row(*i, &mut row);
         check_finite("features", *i, &row)?;
         for ((sum, x), x0) in difference.iter_mut().zip(&row).zip(&base) {
@@ -378,5 +397,18 @@ pub(crate) fn sample_mean(features: &dyn Rows, rows: &[usize], first: usize) -> 
         }
         count += 1.0;
     }
-    base.iter().zip(&difference).map(|(x0, sum)| x0 + sum / count).gathered(MEAN)
+    let mean = base.iter().zip(&difference).map(|(x0, sum)| x0 + sum / count).gathered(MEAN)?;
+    if mean.iter().all(|mean| mean.is_finite()) {
+        return Ok(mean);
+    }
+    let largest = sample().fold(0.0, |most, i| {
+        features.read_row(*i, &mut row);
+        largest_of(&row, most)
+    });
+    Err(Error::OutOfRange { name: "features", largest, problem: "overflow" })
+}
+
+/// The largest magnitude among these values and one before them.
+fn largest_of(values: &[f64], before: f64) -> f64 {
+    values.iter().fold(before, |most, value| most.max(value.abs()))
 }

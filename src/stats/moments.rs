@@ -189,10 +189,11 @@ impl Stats {
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::Moments`] for moments that no rows have: not finite, not
-    /// symmetric, or against each other by more than the rounding of float32.
-    pub fn from_moments(moments: Moments) -> Result<Self> {
+    /// symmetric, or against each other by more than the rounding of float32; [`Error::OutOfMemory`],
+    /// [`Error::Interrupted`].
+    pub fn from_moments(moments: Moments, context: &Context<'_>) -> Result<Self> {
         let stats = Self::of_moments(moments)?;
-        match stats.impossible()? {
+        match stats.impossible(context)? {
             Some(problem) => refused(problem),
             None => Ok(stats),
         }
@@ -284,16 +285,7 @@ impl Moments {
                 }
             }
         }
-        let square = |j: usize| self.scatter[j * (d + 1)].abs();
-        for i in 0..d {
-            for j in 0..i {
-                let (a, b) = (self.scatter[i * d + j], self.scatter[j * d + i]);
-                if (a - b).abs() > TOLERANCE * (square(i) * square(j)).sqrt() {
-                    return refused(format!("scatter[{i}, {j}] is {a:e} and its mirror {b:e}"));
-                }
-            }
-        }
-        Ok(())
+        symmetric("scatter", &self.scatter, d)
     }
 }
 
@@ -312,7 +304,8 @@ impl JointMoments {
         let Some(own) = &self.own else { return Ok(()) };
         numbers("target_products", &own.products, k * k)?;
         numbers("target_cubic", &own.cubic, k)?;
-        numbers("target_quartic", &[own.quartic], 1)
+        numbers("target_quartic", &[own.quartic], 1)?;
+        symmetric("target_products", &own.products, k)
     }
 }
 
@@ -325,6 +318,20 @@ fn same(name: &'static str, actual: usize, expected: usize) -> Result<()> {
         return Ok(());
     }
     Err(Error::Shape { name, axis: "numbers", actual, expected })
+}
+
+/// Checks that a matrix of products equals its transpose, to within rounding of the squares.
+fn symmetric(name: &str, matrix: &[f64], order: usize) -> Result<()> {
+    let square = |j: usize| matrix[j * (order + 1)].abs();
+    for i in 0..order {
+        for j in 0..i {
+            let (a, b) = (matrix[i * order + j], matrix[j * order + i]);
+            if (a - b).abs() > TOLERANCE * (square(i) * square(j)).sqrt() {
+                return refused(format!("{name}[{i}, {j}] is {a:e} and its mirror {b:e}"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Checks that there are `expected` values, all finite.

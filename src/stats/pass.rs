@@ -16,7 +16,7 @@ use super::lanes::{add_scaled, centre};
 use super::range::{LARGEST, check_between};
 use super::response::ResponseSums;
 use super::single::Single;
-use super::{Held, Precision, Second, Stats};
+use super::{Held, Precision, Second, Stats, largest_of};
 
 const SUMS: &str = "the sums of the columns";
 /// Numbers of a panel: 5 MB of float64, so that it is converted once and read from cache.
@@ -128,7 +128,9 @@ impl Pass<'_> {
         if largest.is_nan() {
             self.features.read_row(row, out);
             check_finite("features", row, out)?;
-            return Ok(f64::INFINITY); // a difference of finite values, which is refused later
+            // The difference of two finite values is not.
+            let largest = largest_of(self.shift, largest_of(out, 0.0));
+            return Err(Error::OutOfRange { name: "features", largest, problem: "overflow" });
         }
         Ok(largest)
     }

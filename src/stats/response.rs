@@ -335,8 +335,7 @@ impl Targets {
                 let y = value - held.shift[column];
                 // About zero too: LogME without an intercept squares the mean.
                 if y.abs() > LARGEST || value.abs() > LARGEST {
-                    let (largest, problem) = (value.abs(), "overflow");
-                    return Err(Error::OutOfRange { name: "targets", largest, problem });
+                    return Err(too_large(targets, rows, column, held.shift[column]));
                 }
                 largest[column] = largest[column].max(y.abs());
                 held.sum[column] += weight * y;
@@ -358,6 +357,14 @@ fn class_of(id: i64, names: Option<&[Arc<str>]>, row: usize) -> Result<Label> {
     name.map(|name| Label::Text(name.clone())).ok_or(unknown)
 }
 
+/// The error of a column of finite targets whose squares, about zero or a shift, overflow.
+fn too_large(targets: ArrayView2<'_, f64>, rows: &[usize], column: usize, shift: f64) -> Error {
+    let values = rows.iter().map(|row| targets[[*row, column]]);
+    let sizes = values.flat_map(|value| [value.abs(), (value - shift).abs()]);
+    let largest = sizes.filter(|size| size.is_finite()).fold(0.0, f64::max);
+    Error::OutOfRange { name: "targets", largest, problem: "overflow" }
+}
+
 /// The column means as first value plus mean difference from it, exact for a constant column.
 fn first_and_mean_difference(targets: ArrayView2<'_, f64>, rows: &[usize]) -> Result<Vec<f64>> {
     let mean = |column: usize| {
@@ -369,8 +376,7 @@ fn first_and_mean_difference(targets: ArrayView2<'_, f64>, rows: &[usize]) -> Re
         }
         let bad = rows.iter().find(|row| !targets[[**row, column]].is_finite());
         let Some(row) = bad else {
-            let (largest, problem) = (first.abs(), "overflow");
-            return Err(Error::OutOfRange { name: "targets", largest, problem });
+            return Err(too_large(targets, rows, column, 0.0));
         };
         Err(Error::NotFinite { name: "targets", row: *row, column, value: targets[[*row, column]] })
     };

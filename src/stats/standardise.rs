@@ -5,7 +5,7 @@
 //! its mean: σ² ≤ N ε σ² + (N μ ε)², the rule of scikit-learn's `StandardScaler`.
 
 use crate::error::Result;
-use crate::linalg::blas::axpy;
+use crate::linalg::blas::{axpy, outer_add};
 use crate::linalg::memory::{Gather, filled, zeros};
 
 use super::{Held, Second, Stats, centred_rows};
@@ -29,9 +29,7 @@ impl Stats {
                 square
             }
             Second::Scatter(scatter) => {
-                for (i, row) in scatter.chunks_exact_mut(order).enumerate() {
-                    axpy(-n * offset[i], &offset[i..], &mut row[i..]);
-                }
+                outer_add(-n, &offset, scatter);
                 scatter.iter().step_by(order + 1).copied().gathered(SCALES)?
             }
         };

@@ -59,7 +59,7 @@ def test_the_pattern_of_the_manual(folder: Path, x: Any, y: Any) -> None:
     merged = run("merge", "a.stats", "b.stats", "-o", "all.stats")
     assert merged.exit_code == 0
     assert "all.stats: 800 rows" in merged.stderr
-    scored = run("score", "all.stats", "--metrics", "logme,h_score")
+    scored = run("score", "all.stats", "--metrics", "logme,h_score", "--threads", "1")
     assert scored.exit_code == 0
     for line in scored.stdout.splitlines():
         name, value = line.split("\t")
@@ -121,7 +121,9 @@ def test_models_of_the_same_rows_rank_by_their_statistics(folder: Path, x: Any, 
     result = run("rank", "poor.stats", "good.stats", "--csv")
     assert result.exit_code == 0
     assert [line.split(",")[1] for line in result.stdout.splitlines()[1:]] == ["good", "poor"]
-    for beside in (("--labels", "y.npy"), ("--task", "regression"), ("--method", "svd")):
+    assert run("rank", "poor.stats", "good.stats", "--csv", "--threads", "1").exit_code == 0
+    refusals = (("--labels", "y.npy"), ("--task", "regression"), ("--method", "svd"))
+    for beside in (*refusals, ("--baselines",)):
         refused = run("rank", "poor.stats", "good.stats", *beside)
         assert refused.exit_code == 2
         assert "cannot be given with FILE.stats" in refused.stderr

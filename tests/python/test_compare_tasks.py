@@ -183,6 +183,27 @@ def test_wrong_tasks_say_so(features: Any, labels: Any) -> None:
         tx.compare_tasks({"a": features})
     with pytest.raises(DataError, match="tasks is empty"):
         tx.compare_tasks({})
+    for metrics in ("all", "recommended"):
+        with pytest.raises(DataError, match=f"metrics is '{metrics}'.* name the metrics"):
+            tx.compare_tasks({"a": (features, labels)}, metrics)
+
+
+def test_tasks_by_the_same_metrics_and_options_add_up() -> None:
+    probs = np.random.default_rng(0).dirichlet(np.ones(4), 60)
+
+    def ranked(name: str, metrics: Any = "leep", **options: Any) -> tx.TaskRanking:
+        task = {"source_probs": probs, "labels": np.arange(60) % 3, "features": probs}
+        return tx.compare_tasks({name: task}, metrics, **options)
+
+    assert {*(ranked("a") + ranked("b")).names} == {"a", "b"}
+    assert {*(ranked("a") + ranked("b", normalize="entropy_ratio")).names} == {"a", "b"}
+    for other in (
+        ranked("b", normalize=None),
+        ranked("b", "logme"),
+        ranked("b", ["leep", "logme"]),
+    ):
+        with pytest.raises(DataError, match="differ in metrics or options"):
+            ranked("a") + other
 
 
 # --- ensembles ------------------------------------------------------------------------------------
@@ -238,6 +259,18 @@ def test_predictions_average_as_e_leep_says(probs: Any) -> None:
     assert mean >= np.mean([tx.leep(p, labels) for p in models.values()])
 
 
+def test_sizes_of_any_integers_each_once() -> None:
+    rng = np.random.default_rng(0)
+    models = {name: rng.normal(size=(50, 2)) for name in "abc"}
+    labels = np.arange(50) % 2
+    expected = tx.rank_ensembles(models, labels, combine="mean")
+    for sizes in (np.int64(2), [2, 2], np.array([2]), iter([2]), (np.uint8(2), 2)):
+        found = tx.rank_ensembles(models, labels, sizes=sizes, combine="mean")  # type: ignore[arg-type]
+        assert found.names == expected.names
+    with pytest.raises(DataError, match="of ensembles by their members"):
+        expected.stability(n_boot=20)
+
+
 def test_wrong_ensembles_say_so() -> None:
     models = {f"m{i}": np.random.default_rng(i).normal(size=(50, 2)) for i in range(12)}
     labels = np.arange(50) % 2
@@ -245,6 +278,14 @@ def test_wrong_ensembles_say_so() -> None:
         tx.rank_ensembles(models, labels, sizes=5)
     with pytest.raises(DataError, match="1 to 12 members"):
         tx.rank_ensembles(models, labels, sizes=13)
+    for none in (None, [2, None], []):
+        with pytest.raises(DataError, match="1 to 12 members"):
+            tx.rank_ensembles(models, labels, sizes=none)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="sizes must be at least 1"):
+        tx.rank_ensembles(models, labels, sizes=[2, 0])
+    for given in ({"sizes": "2"}, {"sizes": 2.0}, {"sizes": [2, "3"]}, {"most": "200"}):
+        with pytest.raises(DtypeError, match=f"{next(iter(given))} must be a whole number"):
+            tx.rank_ensembles(models, labels, **given)
     with pytest.raises(DataError, match="combine"):
         tx.rank_ensembles(models, labels, combine="vote")
     with pytest.raises(DataError, match="defined for leep"):

@@ -119,6 +119,17 @@ def test_install() -> None:
     assert ranker.transferability_metrics["logme"] is transformer_ranker.LogME
 
 
+def test_the_recommended_metrics_have_their_options() -> None:
+    features, labels = ranker_data(5)
+    for options in ({}, {"standardize": False}):
+        ranker = Ranker()
+        transformer_ranker.install(ranker, "recommended", **options)
+        expected = tx.score(features, labels, "recommended", **options)
+        for name in ("logme", "ridge_probe"):
+            found = ranker.transferability_metrics[name]().fit(features, labels)
+            assert found == expected[name]
+
+
 def test_what_cannot_be_installed() -> None:
     with pytest.raises(DataError, match="leep needs source_probs, and a ranker has"):
         transformer_ranker.install(Ranker(), ["logme", "leep"])

@@ -47,6 +47,16 @@ def test_references_are_scores_of_shuffled_labels_and_constant_features(metric: 
     assert score.to_dict()["details"]["references"]["shuffles"] == 4
 
 
+@pytest.mark.parametrize("names", ["abcdefgh", "aycdefgh"])  # "y" may be a name of labels
+@pytest.mark.parametrize("groups", [None, np.arange(200) // 100])
+def test_references_of_a_frame_are_those_of_its_array(names: str, groups: Any) -> None:
+    pandas = pytest.importorskip("pandas")
+    x, labels = data()
+    frame = pandas.DataFrame(x, columns=list(names))
+    found = tx.score(frame, labels, groups=groups, reference=2)
+    assert found.references == tx.score(x, labels, groups=groups, reference=2).references
+
+
 def test_sources_have_references_too() -> None:
     _, labels = data()
     probs = np.random.default_rng(1).dirichlet(np.ones(4), 200) / 2 + np.eye(4)[labels] / 2

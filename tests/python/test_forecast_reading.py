@@ -74,7 +74,12 @@ def test_curves_by_metric_name_the_right_call(curve: tf.Curve) -> None:
             lambda: tf.plan(0.3, curve.sizes, curve.values),
             lambda: tf.fit(curve.sizes, curve),
         ],
-        "sizes": [lambda: tf.fit(curve.values, SIZES), lambda: tf.plan(0.3, curve, curve)],
+        "sizes": [
+            lambda: tf.fit(curve.values, SIZES),
+            lambda: tf.plan(0.3, curve, curve),
+            lambda: tf.fit(curve, np.array(PILOT)),
+            lambda: tf.fit(curve, pd.Series(PILOT)),
+        ],
     }
     for name, every in calls.items():
         for call in every:

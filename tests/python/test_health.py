@@ -513,6 +513,21 @@ def test_bad_samples_are_refused() -> None:
 # --- files, number formats ------------------------------------------------------------------------
 
 
+def test_samples_match_files_in_natural_order(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    samples = np.repeat(np.arange(20), 4)
+    features = rng.normal(size=(20, 8))[samples] + 0.1 * rng.normal(size=(80, 8))
+    for number, half in ((2, features[:40]), (10, features[40:])):
+        np.save(tmp_path / f"part{number}.npy", half)
+    whole = tx.io.open_features([tmp_path / "part2.npy", tmp_path / "part10.npy"])
+    assert health.lidar(whole, samples) == pytest.approx(health.lidar(features, samples), rel=1e-9)
+    turned = tx.io.open_features([tmp_path / "part10.npy", tmp_path / "part2.npy"])
+    for call in (health.lidar, health.check, tx.lidar):
+        with pytest.raises(tx.DataError, match=r"part10\.npy comes before .*part2\.npy"):
+            call(turned, samples)
+    health.check(turned)
+
+
 def test_formats_and_files_give_the_same(tmp_path: Path) -> None:
     x = make(200, 12).astype(np.float16)
     samples = np.arange(50).repeat(4)

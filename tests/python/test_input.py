@@ -417,6 +417,31 @@ def test_integers_that_float64_would_round_are_refused() -> None:
     assert offset == pytest.approx(tx.logme(x[:, None], x > 2, intercept=True), abs=1e-12)
 
 
+@pytest.mark.parametrize("kind", ["int64", "uint64", "Int64", "UInt64", "polars", "arrow", "file"])
+def test_so_are_those_beside_real_numbers(kind: str, tmp_path: Path) -> None:
+    """Libraries of frames convert such a column to float64 with the others."""
+    x, noise = np.arange(60) % 7, np.random.default_rng(0).normal(size=60)
+
+    def frame(offset: int) -> Any:
+        columns = {"f0": noise, "f1": offset + x}
+        if kind == "polars":
+            return pytest.importorskip("polars").DataFrame(columns)
+        if kind in ("arrow", "file"):
+            table = pytest.importorskip("pyarrow").table(columns)
+            if kind == "arrow":
+                return table
+            pytest.importorskip("pyarrow.parquet").write_table(table, tmp_path / "x.parquet")
+            return tx.io.open_features(tmp_path / "x.parquet", key="f*")
+        made = pytest.importorskip("pandas").DataFrame(columns)
+        return made.astype({"f1": kind})
+
+    expected = tx.logme(np.stack([noise, x], axis=1), x > 2, intercept=True)
+    found = tx.score(frame(2**40), x > 2, "logme", intercept=True)
+    assert found == pytest.approx(expected, abs=1e-12)
+    with pytest.raises(DataError, match=r"up to 9007199254740999, beyond 2\*\*53"):
+        tx.score(frame(2**53 + 1), x > 2, "logme", intercept=True)
+
+
 @pytest.mark.parametrize("missing", [False, True])
 def test_errors_call_arguments_as_the_function_does(missing: bool) -> None:
     x = np.random.default_rng(0).normal(size=(4, 3))

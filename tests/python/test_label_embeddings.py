@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -87,3 +88,35 @@ def test_views_go_into_emms() -> None:
 def test_mistakes_are_named(arguments: Any, error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
         tx.label_embeddings(**{"labels": ["a", "b"], "encoders": [counts], **arguments})
+
+
+def brightness(files: Any) -> Any:
+    image = pytest.importorskip("PIL.Image")
+    return np.array([[np.asarray(image.open(file)).mean(), 1.0] for file in files])
+
+
+brightness.kind = "image"  # type: ignore[attr-defined]
+
+
+def test_files_are_cached_by_their_contents(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    files = [str(tmp_path / f"{i}.png") for i in range(2)]
+
+    def embed() -> Any:
+        return tx.label_embeddings(files, [brightness], cache=tmp_path / "cache")["brightness"]
+
+    for levels in ([10, 20], [30, 20], [30, 20]):
+        for file, level in zip(files, levels, strict=True):
+            image.fromarray(np.full((2, 2, 3), level, np.uint8)).save(file)
+        assert embed()[:, 0].tolist() == levels
+
+
+def test_the_cache_may_be_switched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRANSFERABILITY_CACHE", str(tmp_path / "own"))
+    for cache in (None, False, True, tmp_path / "named"):
+        found = tx.label_embeddings(["cab", "bad"], [counts], cache=cache)["counts"]
+        np.testing.assert_array_equal(found, counts(["cab", "bad"]))
+        assert (tmp_path / "own").exists() == (cache is True or cache == tmp_path / "named")
+    assert (tmp_path / "named").is_dir()
+    with pytest.raises(DtypeError, match="cache is 3; give True, False, or the path"):
+        tx.label_embeddings(["cab"], [counts], cache=3)  # type: ignore[arg-type]

@@ -542,6 +542,32 @@ def test_statistics_of_columns_of_labels_and_of_named_features() -> None:
     np.testing.assert_allclose(named.per_target, plain.per_target, rtol=1e-9)
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        [list("abcdef"), [*range(6)]],
+        [[*range(6)], list("abcdef")],
+        [[*range(6)], [5, *range(5)]],
+        [list("abcdef"), None],
+        [None, [*range(6)]],
+    ],
+    ids=["names then numbers", "numbers then names", "numbers", "names then none", "none first"],
+)
+def test_columns_of_groups_match_as_those_of_merged_statistics(names: list[Any]) -> None:
+    pandas = pytest.importorskip("pandas")
+    x, _, y, groups = sample(90, 6, 5)
+    stats = {}
+    for group in range(5):
+        own, columns = x[groups == group], names[0 if group == 0 else 1]
+        if columns is not None:
+            moved = columns == [5, *range(5)]  # numbers say which columns these are
+            own = pandas.DataFrame(own[:, columns] if moved else own, columns=columns)
+        stats[group] = tx.Stats("regression").update(own, y[groups == group])
+    plain = tx.ridge_probe(by_group(x, y, groups), ridges=RIDGES)
+    found = tx.ridge_probe(stats, ridges=RIDGES)
+    np.testing.assert_allclose(found.per_target, plain.per_target, rtol=1e-9)
+
+
 def test_statistics_that_are_not_enough_are_named() -> None:
     x, labels, y, groups = sample(90, 6, 5)
     with pytest.raises(DataError, match=r"statistics of classification: the accuracy .* rows"):
@@ -557,6 +583,14 @@ def test_statistics_that_are_not_enough_are_named() -> None:
         tx.ridge_probe(stats, y)
     with pytest.raises(DataError, match="leave out leave_out"):
         tx.ridge_probe(stats, leave_out="row")
+    with pytest.raises(DataError, match=r"collected in 'double'; .*collect them in 'single'"):
+        tx.ridge_probe(stats, precision="single")
+    with pytest.raises(DataError, match="precision is 'half'"):
+        tx.ridge_probe(stats, precision="half")
+    with pytest.raises(DataError, match="n_threads must be"):
+        tx.ridge_probe(stats, n_threads=-1)
+    single = {group: tx.Stats("regression", "single").update(x, y) for group in range(2)}
+    assert tx.ridge_probe(single, precision="single") == tx.ridge_probe(single)
     with pytest.raises(DataError, match=r"group 9 .* no rows"):
         tx.ridge_probe({**stats, 9: tx.Stats("regression")})
     with pytest.raises(DataError, match="all ridges are below"):

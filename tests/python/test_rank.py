@@ -124,6 +124,21 @@ def test_rankings_of_the_same_labels_add_up(features: Any, labels: Any) -> None:
         first + 1  # type: ignore[operator]
 
 
+def test_rankings_of_other_label_embeddings_do_not_add_up(features: Any, labels: Any) -> None:
+    rng = np.random.default_rng(0)
+    views = rng.normal(size=(2, len(features), 4))
+
+    def ranked(name: str, embeddings: Any) -> tx.Ranking:
+        return tx.rank({name: features}, labels, "emms", label_embeddings=embeddings)
+
+    first = ranked("a", {"clip": views[0]})
+    assert {*(first + ranked("b", {"clip": views[0].copy()})).names} == {"a", "b"}
+    assert {*(first + ranked("b", {"clip": views[0].tolist()})).names} == {"a", "b"}
+    for other in ({"clip": views[1]}, {"bert": views[0]}, {"clip": views[0], "bert": views[0]}):
+        with pytest.raises(DataError, match="not of the same rows and labels"):
+            first + ranked("b", other)
+
+
 def test_one_failure_in_a_thread_stops_the_calls_that_wait() -> None:
     stop, called = _core.Stop(), []
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -76,3 +78,28 @@ def test_what_does_not_go_together_is_refused(
     chosen = {"mixed": {"a": ours, "b": features}, "stats": {"a": ours}, "empty": {"a": tx.Stats()}}
     with pytest.raises(tx.DataError, match=problem):
         tx.rank(chosen[models], **given)  # type: ignore[arg-type]
+
+
+def test_arguments_are_honoured_or_refused(
+    features: NDArray[np.float64], labels: NDArray[np.int64]
+) -> None:
+    """Each argument of a ranking of features means the same for statistics, or is an error."""
+    models = {"a": features, "b": features[:, :3]}
+    states = {name: stats_of(array, labels) for name, array in models.items()}
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"baselines": True}, "baselines ridge_probe and knn need rows"),
+        ({"precision": "half"}, "precision is 'half'"),
+        ({"precision": "single"}, r"of 'a' were collected in 'double'.*collect them in 'single'"),
+        ({"method": "qr"}, "method is 'qr'"),
+        ({"method": "svd"}, "decomposes rows"),
+        ({"aggregate": "min"}, "needs groups"),
+        ({"aggregate": "most"}, "aggregate is 'most'"),
+        ({"n_threads": -3}, "n_threads must be between 1 and"),
+    ]
+    for given, problem in refused:
+        with pytest.raises(tx.DataError, match=problem):
+            tx.rank(states, **given)
+    single = {"a": tx.Stats(precision="single").update(features, labels)}
+    assert tx.rank(single, precision="single").best.logme == tx.rank(single).best.logme
+    plain = tx.rank(states)
+    assert tx.rank(states, n_threads=1, method="tridiagonal").best.logme == plain.best.logme

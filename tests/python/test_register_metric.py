@@ -86,6 +86,22 @@ def test_scores_and_rankings() -> None:
     assert ranking.best.centroid == centroid(models["good"], labels)
 
 
+def test_an_array_that_is_an_option_stays_writeable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_specs", dict(registry._specs))
+
+    @tx.register_metric
+    def weighted(features: Any, labels: Any, *, weights: Any = None) -> float:
+        return float((features * weights).sum())
+
+    models, labels = data()
+    weights = np.ones(models["good"].shape[1])
+    score = tx.score(models["good"], labels, "weighted", weights=weights)
+    assert score.weights.tolist() == weights.tolist()
+    assert weights.flags.writeable
+    with pytest.raises(ValueError, match="read-only"):
+        score.weights[0] = 2
+
+
 @pytest.mark.usefixtures("user")
 def test_statistics_are_enough_where_the_function_reads_them(tmp_path: Path) -> None:
     models, labels = data()

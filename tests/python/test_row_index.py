@@ -94,19 +94,37 @@ def test_words_in_other_rows_are_refused() -> None:
 
 def test_every_pair_of_arguments() -> None:
     shuffled = LABELS.iloc[ORDER]
+    table = pd.DataFrame({"text": WORDS, "label": Y})
+    by_word = LABELS.set_axis(WORDS)
     probs = pd.DataFrame(np.full((60, 2), 0.5)).iloc[ORDER]
     for call, name in (
         (lambda: Stats().update(FRAME, shuffled), "labels"),
         (lambda: Stats().update(FRAME, shuffled.to_frame()), "labels"),
         (lambda: Stats().update(FRAME, Y, shuffled + 1), "sample_weight"),
         (lambda: tx.score(FRAME, LABELS, groups=shuffled), "groups"),
+        (lambda: tx.score(FRAME, by_word, groups=by_word.iloc[ORDER]), "groups"),
+        (lambda: tx.score(X, by_word, groups=by_word.iloc[ORDER]), "groups"),
+        (lambda: tx.score(by_word.to_frame(), LABELS, groups=by_word.iloc[ORDER]), "groups"),
         (lambda: tx.score(None, LABELS, "nce", source_labels=shuffled), "source_labels"),
         (lambda: tx.score(None, LABELS, "leep", source_probs=probs), "source_probs"),
         (lambda: tx.emms(X, {"a": FRAME, "b": FRAME.iloc[ORDER]}), r"label_embeddings\['b'\]"),
         (lambda: tx.rank({"m": X}, LABELS, groups=shuffled), "groups"),
         (lambda: tx.rank({"m": FRAME}, shuffled).best, "m: features"),
+        (lambda: tx.rank({"a": FRAME, "b": FRAME.iloc[ORDER]}, Y), r"models\['b'\]"),
+        (lambda: tx.rank({"a": FRAME, "b": FRAME.iloc[ORDER]}, by_word), r"models\['b'\]"),
+        (lambda: tx.rank({"m": FRAME}, by_word, groups=shuffled), "groups"),
+        (lambda: tx.rank({"m": FRAME, "n": FRAME}, Y).stability(groups=shuffled), "groups"),
+        (lambda: tx.rank({"m": X, "n": X}, LABELS).shortlist(1, groups=shuffled), "groups"),
+        (lambda: tx.rank_ensembles({"a": FRAME, "b": FRAME}, shuffled), r"models\['a'\]"),
+        (lambda: tx.rank_ensembles({"a": FRAME, "b": FRAME.iloc[ORDER]}, Y), r"models\['b'\]"),
+        (lambda: tx.pool_bags(FRAME, shuffled), "bags"),
+        (lambda: tx.pool_bags(X, LABELS, labels=shuffled), "labels"),
         (lambda: tx.forecast.curve(FRAME, shuffled, "h_score"), "labels"),
         (lambda: read_data((FRAME, shuffled)), "labels"),
+        (lambda: read_data((FRAME, Y), bag=shuffled), "bag"),
+        (lambda: read_data((X, LABELS), bag=shuffled), "bag"),
+        (lambda: read_data(table, "label", "text", bag=shuffled), "bag"),
+        (lambda: read_data({**table}, "label", "text", bag=shuffled), "bag"),
         (lambda: read_data({"known": FRAME[0].astype(str), "label": shuffled}), "label"),
     ):
         with pytest.raises(DataError, match=f"{name} has the index of .* in another order"):
@@ -118,3 +136,27 @@ def test_every_pair_of_arguments() -> None:
         tx.agreement.kendall_tau(scores, truth)
     ranking = tx.rank({"bad": FRAME.iloc[ORDER], "good": FRAME, "array": X}, LABELS)
     assert {row.name for row in ranking.rows if row.error} == {"bad"}
+
+
+def test_an_unrelated_index_between_two_hides_nothing() -> None:
+    """Rows of words, then of dates, then of the same words in another order."""
+    words, dates = (
+        pd.Series(np.arange(60) % 3, WORDS),
+        LABELS.set_axis(pd.date_range("2020", periods=60)),
+    )
+    frame = FRAME.set_axis(WORDS)
+    assert tx.score(frame, dates, groups=words) == tx.score(X, Y, groups=np.arange(60) % 3)
+    with pytest.raises(DataError, match="groups has the index of features in another order"):
+        tx.score(frame, dates, groups=words.iloc[ORDER])
+    with pytest.raises(DataError, match="sample_weight has the index of features in another"):
+        Stats().update(frame, dates, words.iloc[ORDER] + 1)
+
+
+def test_names_of_models_in_two_series() -> None:
+    """Names that overlap are of the same models; others say nothing, as of two naming schemes."""
+    scores = pd.Series([1.0, 2.0, 3.0], index=["resnet", "vit", "clip"])
+    with pytest.raises(DataError, match=r"same models; clip, dino are in one.*give arrays if"):
+        tx.agreement.kendall_tau(scores, scores.set_axis(["resnet", "vit", "dino"]))
+    for other in (["a", "b", "c"], [0, 1, 2]):
+        assert tx.agreement.kendall_tau(scores, scores.set_axis(other)) == 1
+    assert tx.agreement.kendall_tau(scores, [1.0, 2.0, 3.0]) == 1

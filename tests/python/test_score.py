@@ -51,6 +51,22 @@ def test_a_score_is_a_value(features: Any, labels: Any) -> None:
             twin.details["alpha"] = 1
 
 
+def test_a_score_leaves_the_arrays_of_its_caller_alone(features: Any, labels: Any) -> None:
+    """They stay writeable, and writing to them does not change the score."""
+    score = tx.logme(features, labels)
+    own, ridges = np.zeros(2), np.array([0.1, 1.0])
+    changed = score.replace(per_target=own, details={"own": own})
+    probed = tx.ridge_probe(features, labels, ridges=ridges)
+    for array in (own, ridges):
+        array[0] = 7.0
+    assert (changed.per_target.tolist(), changed.own.tolist()) == ([0.0, 0.0], [0.0, 0.0])
+    assert probed.ridges.tolist() == [0.1, 1.0]
+    for array in (changed.per_target, changed.own, probed.ridges):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1
+    assert changed.replace(value=0.5).per_target is changed.per_target
+
+
 def test_errors_are_also_those_of_python() -> None:
     for name in tx.errors.__all__:
         kind = getattr(tx, name)

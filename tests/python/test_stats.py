@@ -288,6 +288,23 @@ print(memory("VmHWM") - before)
     assert int(done.stdout) <= 4 * 8 * min(shape) * shape[1] + 32e6
 
 
+def test_classes_are_those_of_the_scores() -> None:
+    x = np.random.default_rng(0).normal(size=(12, 2))
+    labels: dict[str, Any] = {
+        "(False, True)": np.arange(12) % 2 == 0,
+        "(0, 1)": np.arange(12) % 2,
+        "(0, 1, 2)": np.arange(12, dtype=np.uint8) % 3,
+        "('a', 'bcd')": np.array(["a", "bcd"] * 6),
+    }
+    for classes, y in labels.items():
+        for stats in (Stats().update(x, y), Stats().update(x[:5], y[:5]).update(x[5:], y[5:])):
+            assert repr(stats.classes) == classes
+            assert repr(stats.score("h_score").classes) == classes
+            assert repr(stats.moments()["classes"]) == classes
+    assert Stats().classes is None
+    assert Stats().update(x, x[:, 0]).classes is None
+
+
 def test_metrics_are_methods(features: Any, labels: Any) -> None:
     stats = tx.Stats(class_scatters=True).update(features, labels)
     assert stats.logme(keep_coef=True) == stats.score("logme")

@@ -246,3 +246,25 @@ def test_a_late_fraction_makes_targets() -> None:
     found = ex.stats[""].logme()
     assert found.task == "regression"
     assert found == pytest.approx(logme(x.numpy(), labels.numpy()), rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["array", "tensor", "targets"])
+def test_a_loop_may_fill_its_arrays_again(kind: str) -> None:
+    """Rows wait for a full block; what a loop writes to its arrays meanwhile changes none."""
+    rng = np.random.default_rng(0)
+    x = torch.tensor(rng.normal(size=(96, 6)), dtype=torch.float32)
+    labels = rng.normal(size=(96, 2)) if kind == "targets" else np.arange(96) % 3
+    groups = np.arange(96) // 8
+    model = nn.Sequential(nn.Identity(), nn.Linear(6, 2)).eval()
+    held: list[Any] = [torch.empty(32, 6), np.empty_like(labels[:32]), np.empty_like(groups[:32])]
+    if kind == "tensor":
+        held[1] = torch.from_numpy(held[1])
+    with extract(model, layers=["0"], keep_features=True) as ex:
+        for start in range(0, 96, 32):
+            for array, source in zip(held, (x, labels, groups), strict=True):
+                array[:] = torch.as_tensor(source[start : start + 32])
+            ex.update(held[0], labels=held[1], groups=held[2])
+    np.testing.assert_array_equal(ex.features["0"], x)
+    np.testing.assert_array_equal(ex.labels["0"], labels)
+    np.testing.assert_array_equal(ex.groups["0"], groups)
+    assert float(ex.stats["0"].logme()) == pytest.approx(float(logme(x.numpy(), labels)), rel=1e-12)

@@ -6,6 +6,7 @@ Such models must not get the statistics of each other from the cache.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -67,6 +68,30 @@ def closing(value: Any) -> Callable[..., Any]:
     return lambda items: (value, items)
 
 
+def scaling(mean: int | None, deviation: int | None) -> Callable[..., Any]:
+    return lambda items: (mean, deviation, items)
+
+
+class Table(dict[str, int]):
+    """A mapping with a setting beside its entries."""
+
+    def __init__(self, power: int) -> None:
+        super().__init__(a=1)
+        self.power = power
+
+
+# Two functions on one line, and two that differ in their second lines.
+BESIDE = {2: lambda items: np.stack(items)[:, :2], 3: lambda items: np.stack(items)[:, 2:]}
+# fmt: off
+OVER_LINES = [
+    lambda items: items
+    ** 2,
+    lambda items: items
+    ** 3,
+]
+# fmt: on
+
+
 def with_default(value: int) -> Callable[..., Any]:
     def power(items: Any, *, by: int = value) -> Any:
         return items**by
@@ -98,6 +123,10 @@ FUNCTIONS: dict[str, Callable[[int], Any]] = {
     "a network in a list": lambda k: closing([{"of": (deep(k),)}]),
     "a large array in a closure": lambda k: closing(np.arange(5000) == 2000 + k),
     "an array of objects": lambda k: closing(np.array([k, "a"], dtype=object)),
+    "which of two is None": lambda k: scaling(*((None, 7) if k == 2 else (7, None))),
+    "a mapping with attributes": lambda k: closing(Table(k)),
+    "functions on one line": BESIDE.__getitem__,
+    "functions over lines": lambda k: OVER_LINES[k - 2],
     "a default": with_default,
     "namespaces": lambda k: closing([argparse.Namespace(a=deep(k)), SimpleNamespace(a=1)]),
 }
@@ -181,12 +210,29 @@ def test_classes_without_a_file() -> None:
     assert ran[0].stdout == ran[1].stdout
 
 
+def test_a_set_in_a_function_is_the_same_in_every_process(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("keep = lambda b: [i for i in b if i in {'a', 'b', 'c'}]\n")
+    code = "import mine; from transferability.models._fingerprint import hash_callable as h"
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", f"{code}; print(h(mine.keep))"],
+            env={**os.environ, "PYTHONHASHSEED": str(seed), "PYTHONPATH": os.pathsep.join(path)},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for path in [[str(tmp_path), *filter(None, sys.path)]]
+        for seed in range(3)
+    }
+    assert len(found) == 1
+
+
 def test_models_do_not_share_entries_of_the_cache(tmp_path: Path) -> None:
     inputs = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
     data = inputs, inputs[:, 0] + inputs[:, 1] ** 2 > 0.5
     models = {
         **{f"module {k}": nn.Sequential(Power(k), nn.Linear(4, 2)) for k in (1, 4)},
         **{f"method {k}": Encoder(k).encode for k in (1, 4)},
+        **{f"line {k}": function for k, function in BESIDE.items()},
     }
     shared = tx.rank_models(models, data, cache=tmp_path, isolate=False)
     for name, model in models.items():

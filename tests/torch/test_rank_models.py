@@ -311,6 +311,35 @@ def test_how_sure_the_order_is(tmp_path: Path, inputs: Any, labels: Any) -> None
         without.stability()
 
 
+@pytest.mark.parametrize("cached", [False, True])
+def test_scores_describe_the_labels_as_those_of_saved_features(
+    tmp_path: Path, inputs: Any, labels: Any, cached: bool
+) -> None:
+    """Statistics of the cache know positions of columns and 0/1; the labels have their names."""
+    booleans = np.stack([labels == c for c in range(3)] + [labels < 0], axis=1)  # one is constant
+    columns = pd.DataFrame(booleans[:, :3].astype(int), columns=["cat", "dog", "owl"])
+    cases: list[tuple[Any, dict[str, Any]]] = [
+        (labels, {}),
+        (labels == 1, {}),
+        (np.array(["a", "bc", "d"])[labels], {}),
+        (booleans, {"task": "multilabel"}),
+        (columns, {}),
+        (inputs[:, :2].astype(float), {}),
+        (pd.DataFrame(inputs[:, :2], columns=["x", "y"]), {}),
+    ]
+    name = "sweep_models:good"
+    saved = features_of(Counted(), inputs, ["blocks.1"])["blocks.1"].astype(np.float32)
+    for own, options in cases:
+        row = ranked(name, (inputs, own), tmp_path, layers=["blocks.1"], **options)[name]
+        if cached:
+            row = ranked(name, (inputs, own), tmp_path, layers=["blocks.1"], **options)[name]
+            assert row.from_cache
+        expected = tx.rank({name: saved}, own, **options)[name].logme
+        assert float(row.logme) == pytest.approx(float(expected), rel=1e-10)
+        for fact in ("task", "n_classes", "classes", "class_counts", "targets"):
+            assert repr(getattr(row.logme, fact)) == repr(getattr(expected, fact)), fact
+
+
 def test_recommended(tmp_path: Path, inputs: Any, labels: Any) -> None:
     names = ["sweep_models:good", "sweep_models:good?seed=1"]
     ranking = ranked(names, (inputs, labels), tmp_path, metrics="recommended")

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+import transferability as tx
 from transferability import DataError, DtypeError, models
 from transferability.models._label_embeddings import encode
 
@@ -143,6 +144,30 @@ def test_fingerprints_of_ones_own() -> None:
     known = prints(cube)
     cube.fingerprint = "v2"  # type: ignore[attr-defined]
     assert prints(cube) != known
+
+
+def test_a_model_that_is_trained_is_another_one(tmp_path: Path) -> None:
+    """It may stay open meanwhile; the cache must not return what it gave before."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 2))
+    model = models.open_model(network, device="cpu")
+    rng = np.random.default_rng(0)
+    items = rng.normal(size=(80, 4)).astype(np.float32)
+    data = items, items[:, 0] * items[:, 1] > 0
+    first = model.fingerprint()
+    assert model.fingerprint() == first
+    found = []
+    for _ in range(2):
+        row = tx.rank_models({"m": model}, data, cache=tmp_path, isolate=False)[0]
+        assert not row.from_cache
+        found.append(float(row.logme))
+        again = tx.rank_models({"m": model}, data, cache=tmp_path, isolate=False)[0]
+        assert again.from_cache
+        assert float(again.logme) == found[-1]
+        with torch.no_grad():
+            network[0].weight.mul_(3.0)
+    assert found[0] != found[1]
+    assert model.fingerprint() != first
 
 
 def _powers(raw: list[float], n: int) -> Any:

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from .._inputs.arrays import as_features, check_choice, finite_floats
 from .._inputs.labels import as_whole_ids, read_labels
+from .._inputs.rows import check_rows
 from .._inputs.types import ArrayLike
 from ..errors import DataError
 
@@ -116,6 +117,7 @@ def pool_bags(
     ([[3.0, 1.0], [3.0, 4.0]], ['b', 'a'], [1, 0])
     """
     check_choice("pool", pool, tuple(BAG_POOLS))
+    check_rows((), features=features, bags=bags, labels=labels)
     array, _ = as_features(features)
     ids = read_bag_ids(bags, len(array), "bags")
     own = None if labels is None else read_labels(labels)[0]

@@ -93,7 +93,7 @@ def _name_once(columns: Iterable[tuple[str, list[Any]]]) -> Columns:
 
 def _read_mapping(data: Mapping[str, Any]) -> Columns:
     """Read a dict of lists, arrays or series, all of one length."""
-    check_rows(None, **data)
+    check_rows((), **data)
     columns: Columns = {}
     for name, values in data.items():
         is_listed = hasattr(values, "__len__") and hasattr(values, "__getitem__")

@@ -89,8 +89,22 @@ def read_data(
         raise DataError(f"data has {len(found)} inputs but {len(found.labels)} labels")
     if task == "token" and not found.is_token:
         raise DataError("task='token' needs lists of words as inputs, with one tag for each word")
-    ids = read_bag_ids(bag, len(found)) if bag is not None and column is None else found.bags
+    if bag is None or column is not None:
+        ids = found.bags
+    else:
+        _check_bag(data, bag)
+        ids = read_bag_ids(bag, len(found))
     return found if ids is None else found.with_bags(ids)
+
+
+def _check_bag(data: Any, bag: Any) -> None:
+    """Raise if the ids of the bags have the pandas index of the data in another order."""
+    parts = {"data": data}
+    if isinstance(data, tuple) and len(data) == 2:
+        parts = dict(zip(("inputs", "labels"), data, strict=True))
+    elif isinstance(data, Mapping):
+        parts = dict(data)
+    check_rows((), **{**parts, "bag": bag})
 
 
 def _read_path(
@@ -117,7 +131,7 @@ def _read_arrays(inputs: Any, labels: Any) -> Data:
         is_listed = hasattr(value, "__len__") and hasattr(value, "__getitem__")
         if not is_listed or isinstance(value, (str, bytes, Mapping)):
             raise DtypeError(f"data: {name} is of type {type(value).__name__}; give one a row")
-    check_rows(None, inputs=inputs, labels=labels)
+    check_rows((), inputs=inputs, labels=labels)
     if instance_of(labels, "torch", "Tensor"):
         labels = labels.detach().cpu().numpy()
     if instance_of(labels, "pyarrow", "ChunkedArray") or instance_of(labels, "pyarrow", "Array"):

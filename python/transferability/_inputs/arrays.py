@@ -21,6 +21,7 @@ from ..errors import DataError, DtypeError
 from .arguments import suggest
 from .columns import Names
 from .feature_frames import instance_of, is_arrow_table, read_frame, read_list_column
+from .integers import check_exact
 from .lists import refuse_kind, refuse_uneven_rows, stack_cells
 
 __all__ = [
@@ -39,7 +40,6 @@ __all__ = [
     "read_features",
 ]
 
-_EXACT = 2**53  # float64 holds every integer up to here
 _MANY = 2**24  # numbers whose copy takes 128 MB
 _ADDRESSABLE = 2**60  # float64 numbers whose bytes a signed 64-bit integer counts, and one more
 
@@ -249,13 +249,7 @@ def _to_native_dtype(array: NDArray[Any], name: str) -> NDArray[Any]:
             "V": f"pass numpy.lib.recfunctions.structured_to_unstructured({name})",
         }.get(dtype.kind, "encode it as numbers")
         raise DtypeError(f"{name} must hold real numbers, got dtype {dtype}; {fix}")
-    if dtype.kind in "iu" and dtype.itemsize == 8 and array.size:
-        largest = max(int(array.max()), -int(array.min()))
-        if largest > _EXACT:
-            raise DataError(
-                f"{name} hold integers up to {largest}, beyond 2**53 = {_EXACT}, which float64 "
-                f"rounds; subtract a common offset first, for example {name} - {name}.min(axis=0)"
-            )
+    check_exact(array, name)
     if dtype.itemsize > 8:
         with np.errstate(over="ignore"):  # overflow gives infinity, which the native pass reports
             return _converted(array, np.float64, name)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ..errors import DataError, DtypeError, TransferabilityError
 from . import arrow
 from .columns import Names, index_columns, quote_names
+from .integers import check_extremes, stack_columns
 from .lists import (
     LEAVE_OUT,
     describe_cell,
@@ -144,6 +145,12 @@ def _from_pandas(frame: Any, name: str) -> Frame:
     # Nullable columns: NA becomes NaN, which is then reported with its row and column.
     array = frame.to_numpy() if plain else frame.to_numpy(dtype=np.float64, na_value=np.nan)
     array = array.astype(np.float64) if array.dtype == object else np.asarray(array)
+    if array.dtype.kind == "f":  # otherwise the array itself is checked
+        for dtype in {kind for kind in dtypes if types.is_integer_dtype(kind)}:
+            part = frame.loc[:, [kind == dtype for kind in dtypes]]
+            least, most = part.min().min(), part.max().max()
+            if not (is_missing(least) or is_missing(most)):
+                check_extremes(least, most, name)
     return Frame(array, tuple(map(str, names)))
 
 
@@ -176,7 +183,12 @@ def _from_polars(frame: Any, name: str) -> Frame:
         kinds = [str(frame.schema[column].base_type()) for column in odd]
         fix = "cast them to polars.Float64"
         _refuse_columns(name, list(zip(odd, kinds, cells, strict=True)), fix)
-    return Frame(np.asarray(frame.to_numpy()), tuple(schema))
+    array = np.asarray(frame.to_numpy())
+    if array.dtype.kind == "f":  # otherwise the array itself is checked
+        for column, kind in schema.items():
+            if kind.is_integer() and (least := frame[column].min()) is not None:
+                check_extremes(least, frame[column].max(), name)
+    return Frame(array, tuple(schema))
 
 
 def _is_polars_list(kind: Any) -> bool:
@@ -233,7 +245,7 @@ def _from_arrow(table: Any, name: str) -> Frame:
         arrow.read_numbers(table.column(i), f"{name}, column {column!r}")
         for i, column in enumerate(names)
     ]
-    return Frame(np.column_stack(columns), names)
+    return Frame(stack_columns(columns, name), names)
 
 
 def _refuse_mixed(name: str, names: Sequence[Any], lists: Sequence[Any]) -> None:

@@ -73,7 +73,7 @@ class Inputs:
     label_embeddings: tuple[tuple[str, NDArray[Any]], ...] = ()
     notes: tuple[str, ...] = ()
     files: RowSource | None = None  # features that have not been read; `features` is then None
-    index: RowIndex | None = None  # of the first argument with a pandas index
+    index: tuple[RowIndex, ...] = ()  # of the arguments with a pandas index, where they differ
     columns: Names = None  # of `features`
     groups: NDArray[np.int64] | None = None  # the group of each row, for what leaves out groups
 
@@ -152,11 +152,12 @@ def read_inputs(
     source_labels: object = None,
     label_embeddings: object = None,
     target: Target | None = None,
-    index: RowIndex | None = None,
+    index: tuple[RowIndex, ...] = (),
 ) -> Inputs:
     """Validate and convert the data arguments of :func:`transferability.score`.
 
-    `target` has labels that have been read before, in place of `labels`, and `index` their index.
+    `target` has labels that have been read before, in place of `labels`, and `index` the indexes
+    of what was read with them.
     """
     given = {"features": features, "labels": labels, "source_probs": source_probs}
     index = check_rows(index, **given, source_labels=source_labels)

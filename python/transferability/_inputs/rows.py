@@ -1,7 +1,8 @@
 """Rows of two arguments that pandas labels: refuse a pairing that their index contradicts.
 
 Rows of all arguments match by position. A pandas index may say otherwise: the same entries in
-another order. Then one of the two readings is wrong, and the caller says which.
+another order. Then one of the two readings is wrong, and the caller says which. Every two arguments
+are compared: an index that says nothing about a second one may stand between two that do.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from .feature_frames import instance_of
 
-__all__ = ["RowIndex", "check_rows"]
+__all__ = ["RowIndex", "check_rows", "has_row_index"]
 
 
 class RowIndex(NamedTuple):
@@ -25,24 +26,31 @@ class RowIndex(NamedTuple):
     index: Any
 
 
-def check_rows(known: RowIndex | None, /, **arguments: object) -> RowIndex | None:
-    """Raise if a pandas index of one of the arguments is `known` in another order.
+def check_rows(known: tuple[RowIndex, ...], /, **arguments: object) -> tuple[RowIndex, ...]:
+    """Raise if the pandas index of an argument is one of `known`, or of another, in another order.
 
-    Also for an index of words, dates or the like that has entries of `known` in other places.
-    Unrelated indexes, such as the default one of a new frame, say nothing. Return `known`, or the
-    index of the first argument that has one.
+    Also for an index of words, dates or the like that has entries of another one in other places.
+    Unrelated indexes, such as the default one of a new frame, say nothing. Return `known` with the
+    indexes that are new; the same object if there is none.
     """
     for name, value in arguments.items():
-        if value is None or type(value) is np.ndarray:  # for speed
-            continue
-        if not any(instance_of(value, "pandas", kind) for kind in ("DataFrame", "Series")):
+        if not has_row_index(value):
             continue
         own = RowIndex(name, value.index)  # type: ignore[attr-defined]
-        if known is None:
-            known = own
-        elif len(own.index) == len(known.index) and not own.index.equals(known.index):
-            _check_order(known, own)
+        if any(own.index.equals(other.index) for other in known):
+            continue
+        for other in known:
+            if len(own.index) == len(other.index):
+                _check_order(other, own)
+        known = (*known, own)
     return known
+
+
+def has_row_index(value: object) -> bool:
+    """Return whether this is a pandas frame or series."""
+    if value is None or type(value) is np.ndarray:  # for speed
+        return False
+    return any(instance_of(value, "pandas", kind) for kind in ("DataFrame", "Series"))
 
 
 def _check_order(known: RowIndex, own: RowIndex) -> None:

@@ -100,8 +100,8 @@ class Score(float):
     def __new__(cls, value: float, **facts: Any) -> Score:
         """Create a score; `facts` are the attributes listed above."""
         self = super().__new__(cls, value)
-        facts["details"] = MappingProxyType(dict(facts.get("details", {})))
-        self.__dict__.update(_read_only(facts))
+        facts["details"] = MappingProxyType(_freeze(facts.get("details", {})))
+        self.__dict__.update(_freeze(facts))
         return self
 
     @classmethod
@@ -312,7 +312,11 @@ def _read_outcome(outcome: Any) -> tuple[float, Sequence[str]]:
 def unpack_outcome(outcome: Any) -> tuple[NDArray[np.float64], dict[str, Any]]:
     """Return `per_target` and the details of an outcome, the same objects in every call."""
     if isinstance(outcome, _core.Outcome):
-        return outcome.unpack()
+        per_target, details = outcome.unpack()
+        for array in (per_target, *details.values()):
+            if type(array) not in _PLAIN and hasattr(array, "setflags"):
+                array.setflags(write=False)  # nobody else has it
+        return per_target, details
     return outcome["per_target"], outcome["details"]
 
 
@@ -334,17 +338,19 @@ def _attributes(
         "targets": targets,
         "per_target": per_target,
         "warnings": warnings,
-        "details": MappingProxyType({**chosen, **details}),
+        "details": MappingProxyType(_freeze({**chosen, **details})),
     }
-    return _read_only(own)
+    return _freeze(own)
 
 
-def _read_only(facts: dict[str, Any]) -> dict[str, Any]:
-    """Make the arrays among the attributes and the details of a score read-only."""
-    for fact in (*facts.values(), *facts["details"].values()):
-        if type(fact) not in _PLAIN and hasattr(fact, "setflags"):  # an array
-            fact.setflags(write=False)
-    return facts
+def _freeze(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return facts with read-only arrays: copies of those that their owner may still change."""
+    frozen = dict(facts)
+    for name, fact in facts.items():
+        if type(fact) not in _PLAIN and hasattr(fact, "setflags") and fact.flags.writeable:
+            frozen[name] = fact.copy()
+            frozen[name].setflags(write=False)
+    return frozen
 
 
 def collect(

@@ -12,14 +12,16 @@ their IoU variants for segmentation are not implemented.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._inputs.arguments import check_counts
 from .._inputs.arrays import as_features, check_choice, is_one_of
+from .._inputs.rows import check_rows
 from .._inputs.target import read_target
 from .._inputs.types import ArrayLike
 from ..errors import DataError
@@ -104,6 +106,7 @@ def rank_ensembles(
         singles = rank(models, labels, name, **options)
         rows = [_combine_rows(singles, subset, name) for subset in subsets]
         return singles.replace(rows=rows)
+    check_rows((), labels=labels, **{f"models[{name!r}]": models[name] for name in models})
     arrays = {model: as_features(array)[0] for model, array in models.items()}
     lengths = {len(array) for array in arrays.values()}
     if len(lengths) > 1:
@@ -115,10 +118,14 @@ def rank_ensembles(
     return sum(parts[1:], parts[0])
 
 
-def _list_subsets(names: list[str], sizes: int | Sequence[int], most: int) -> list[tuple[str, ...]]:
+def _list_subsets(names: list[str], sizes: object, most: int) -> list[tuple[str, ...]]:
     """Return every subset of the given sizes; raise if there are more than `most`."""
-    wanted = [sizes] if isinstance(sizes, int) else list(sizes)
-    if not wanted or min(wanted) < 1 or max(wanted) > len(names):
+    several = isinstance(sizes, Iterable) and not isinstance(sizes, str)
+    given: list[object] = [*sizes] if several else [sizes]  # type: ignore[misc]
+    found = [check_counts(sizes=size)["sizes"] for size in given]
+    wanted = list(dict.fromkeys(size for size in found if size is not None))
+    check_counts(most=most)
+    if not wanted or None in found or max(wanted) > len(names):
         raise DataError(f"sizes is {sizes}; ensembles have 1 to {len(names)} members here")
     count = sum(math.comb(len(names), size) for size in wanted)
     if count > most:
@@ -143,6 +150,7 @@ def _combine_rows(
         n_features=sum(m.n_features or 0 for m in rows) if predicted is None else None,
         seconds=sum(member.seconds for member in rows),
         notes=tuple(dict.fromkeys(note for member in rows for note in member.notes)),
+        inputs=None,
     )
     if failed is not None:
         return row.replace(scores={}, error=f"{failed.name}: {failed.error}")

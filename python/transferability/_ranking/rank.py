@@ -9,17 +9,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .. import _core
 from .._inputs.arrays import as_features
 from .._inputs.inputs import Inputs, RowSource, read_inputs
 from .._inputs.rows import check_rows
-from .._inputs.target import Target, unlabelled
+from .._inputs.target import unlabelled
 from .._inputs.types import ArrayLike, ByName, PathLike
 from .._metric.derived import CONSENSUS, PRIOR
 from .._metric.plan import Plan, plan
 from .._metric.registry import metric_names, spec_of
 from .._scoring.evaluate import Settings, evaluate
-from .._scoring.groups import Groups, check_groups, evaluate_groups, read_groups
+from .._scoring.groups import (
+    Groups,
+    check_aggregate,
+    check_groups,
+    evaluate_groups,
+    read_groups,
+)
 from .._stats.stats import Stats
 from .._util.parallel import map_in_threads, threads_of_each
 from .._util.progress import Progress, progress_bar
@@ -34,12 +42,13 @@ from ..io._shards import FeatureSource
 from ..io._sources import Source, load_or_open
 from .extra_columns import add_prior, check_columns, choose_decider, pool_rows, read_prior
 from .pareto import add_costs, read_costs
+from .rank_stats import rank_stats, read_stats
 from .ranking import Ranking
 from .row import (
     Row,
     RowBuilder,
     ScoringPlan,
-    build_stats_row,
+    check_model_rows,
     check_models,
     evaluate_available,
 )
@@ -159,7 +168,10 @@ def rank(
         }
         if chosen is not None:
             raise DataError("models holds Stats, which have no rows to race; leave out race")
-        ranking = _rank_stats(_read_stats(models, others, task), metrics, options)
+        check_aggregate(aggregate, has_groups=False)
+        settings = Settings(precision, method, n_threads)
+        states = read_stats(models, others, task)
+        ranking = rank_stats(states, metrics, options, settings, baselines=baselines)
         return add_columns(ranking, metrics, prior, costs)
     stop = _core.Stop()
     settings = Settings(precision, method, n_threads, stop)
@@ -179,7 +191,8 @@ def rank(
     planned = plan(metrics, target.task, options, provided, baselines=baselines)
     if not planned[0]:
         raise DataError(f"no metric applies to a {target.task} task")
-    check_rows(shared.index, groups=groups)
+    index = check_model_rows(models, shared.index)
+    check_rows(index, groups=groups)
     parts = read_groups(groups, target.n_samples, aggregate)
     known = (*target.warnings, *check_groups(parts, target, planned[0]))
     shared = shared if parts is None else replace(shared, groups=parts.ids)
@@ -223,7 +236,7 @@ def rank(
         metrics=tuple(planned[0]),
         task=target.task,
         task_note=target.note,
-        digest=compute_digest(target, planned, precision, parts),
+        digest=compute_digest(shared, planned, precision, parts),
         warnings=(
             *known,
             *note_models(planned[0], len(models)),
@@ -240,29 +253,6 @@ def note_models(metrics: Iterable[str], n_models: int) -> tuple[str, ...]:
     """Return what these metrics note about rankings of several models."""
     notes = (spec_of(name).among_models for name in metrics)
     return tuple(filter(None, notes)) if n_models > 1 else ()
-
-
-def _rank_stats(
-    models: Mapping[str, Stats], metrics: str | Sequence[str], options: Mapping[str, Any]
-) -> Ranking:
-    """Rank the statistics of models for the same rows and labels."""
-    first = next(iter(models.values()))
-    provided = {"pool", "stats"}
-    if all(stats.class_scatters for stats in models.values()):
-        provided.add("class_scatters")
-    requests, skipped = plan(metrics, first.task, options, provided)
-    if not requests:
-        raise DataError(f"no metric applies to a {first.task} task")
-    rows = [build_stats_row(name, stats, requests) for name, stats in models.items()]
-    facts = f"{_describe_rows(first)}{requests}"
-    return Ranking(
-        pool_rows(rows, requests),
-        metrics=tuple(requests),
-        task=first.task,
-        task_note=first.task_note,
-        digest=hashlib.blake2b(facts.encode(), digest_size=16).hexdigest(),
-        skipped=skipped,
-    )
 
 
 def add_columns(
@@ -348,53 +338,18 @@ def _read_model(
     return replace(given, label_embeddings=shared.label_embeddings, groups=shared.groups)
 
 
-def _read_stats(
-    models: Mapping[str, object], others: Mapping[str, object], task: str
-) -> dict[str, Stats]:
-    """Return the models as Stats with a decided task.
-
-    Raise unless all are Stats, of the same rows, without other inputs.
-    """
-    states = {name: model for name, model in models.items() if isinstance(model, Stats)}
-    for name in models:
-        if name not in states:
-            raise DataError(
-                f"models mixes Stats with other things, such as {name!r}; give the Stats of all, "
-                f"or the features of all"
-            )
-    for name, value in others.items():
-        if value is not None:
-            raise DataError(f"models holds Stats, which have their labels; leave out {name}")
-    for name, stats in states.items():
-        if not stats.n_features:
-            raise DataError(f"the statistics of {name!r} hold no rows yet; call update first")
-        states[name] = stats.decide() if task == "auto" else stats.replace(task=task)
-    first, *rest = states
-    ours = _describe_rows(states[first])
-    for name in rest:
-        for what, theirs in _describe_rows(states[name]).items():
-            if ours[what] != theirs:
-                raise DataError(
-                    f"the statistics of {first!r} and {name!r} are not of the same rows and "
-                    f"labels: {what} is {ours[what]} and {theirs}; collect both from the same data"
-                )
-    return states
-
-
-def _describe_rows(stats: Stats) -> dict[str, Any]:
-    """Return the facts about rows and labels that statistics keep."""
-    keys = ("task", "n_samples", "classes", "class_counts")
-    return {key: getattr(stats, key) for key in keys}
-
-
 def compute_digest(
-    target: Target, planned: Plan, precision: str, groups: Groups | None = None
+    shared: Inputs, planned: Plan, precision: str, groups: Groups | None = None
 ) -> str:
-    """Return a hash of labels, metrics, options, precision and groups.
+    """Return a hash of labels, their embeddings, metrics, options, precision and groups.
 
     Rankings compare if their digests are equal.
     """
-    text = f"{target.digest()}{planned[0]}{precision}"
+    text = f"{shared.target.digest()}{planned[0]}{precision}"
     if groups is not None:
         text += f"{groups.aggregate}{groups.names}{groups.codes.tolist()}"
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    state = hashlib.blake2b(text.encode(), digest_size=16)
+    for name, view in shared.label_embeddings:
+        state.update(f"{name}{view.shape}".encode())
+        state.update((np.asarray(view, dtype=np.float64) + 0).tobytes())  # -0.0 as 0.0
+    return state.hexdigest()

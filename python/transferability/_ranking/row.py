@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from .._inputs.inputs import Inputs, read_inputs
+from .._inputs.rows import RowIndex, check_rows
 from .._inputs.target import Target
 from .._metric.registry import spec_of, title_of
 from .._metric.score import Score
@@ -31,6 +32,7 @@ __all__ = [
     "ScoringPlan",
     "build_failed_row",
     "build_stats_row",
+    "check_model_rows",
     "check_models",
     "describe_error",
     "evaluate_available",
@@ -233,6 +235,24 @@ def check_models(models: object) -> None:
     for name in models:
         if not isinstance(name, str):
             raise DtypeError(f"model names must be strings, got {name!r}")
+
+
+def check_model_rows(
+    models: Mapping[str, object], index: tuple[RowIndex, ...]
+) -> tuple[RowIndex, ...]:
+    """Raise if the pandas index of a model is that of another one in another order.
+
+    A model that contradicts `index`, that of the labels, is left out: it fails alone. Return
+    `index` with the indexes of the models that are new.
+    """
+    known = index
+    for name, model in models.items():
+        try:
+            check_rows(index, features=model)
+        except DataError:
+            continue
+        known = check_rows(known, **{f"models[{name!r}]": model})
+    return known
 
 
 def build_failed_row(name: str, error: Exception | str) -> Row:

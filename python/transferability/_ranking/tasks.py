@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from .._inputs.inputs import read_inputs
 from .._inputs.types import ArrayLike
 from .._metric.plan import plan
 from .._metric.registry import metric_names, spec_of
+from .._metric.score import SETS, json_ready
 from .._scoring.evaluate import Settings, evaluate
 from ..errors import DataError, DtypeError
 from ..metrics.nce import note_tasks
@@ -88,7 +90,7 @@ def compare_tasks(
         the metrics need, "features", "source_probs" or "source_labels", as in
         :func:`transferability.score`, and optionally "task"; or (features, labels).
     metrics : str or sequence of str, default="leep"
-        Tasks are sorted by the first one.
+        Tasks are sorted by the first one. Their names; a set such as "all" is an error.
     task : str, default="auto"
         As in :func:`transferability.rank`, for tasks without a "task" entry.
     n_threads, **options
@@ -121,6 +123,11 @@ def compare_tasks(
     (('close', 'far'), True)
     """
     settings = Settings(n_threads=n_threads)
+    if isinstance(metrics, str) and metrics in SETS:
+        raise DataError(
+            f"metrics is {metrics!r}, which is not the same for every task; name the metrics, such "
+            f"as ['leep', 'h_score']"
+        )
     names = metric_names(metrics)
     corrected = [name for name in names if "normalize" in spec_of(name).option_names]
     if corrected:
@@ -151,12 +158,13 @@ def compare_tasks(
         same_rows = all(np.array_equal(sources[0], own) for own in sources[1:])
         note = note_tasks(options.get("normalize"), same_rows)
         notes += [] if note is None else [note]
+    facts = f"{names}{sorted(json_ready(options).items())}"
     return TaskRanking(
         tuple(rows),
         metrics=tuple(names),
         task=", ".join(dict.fromkeys(kinds.values())) or task,
         task_note="; ".join(f"{name}: {kind}" for name, kind in kinds.items()),
-        digest="",
+        digest=hashlib.blake2b(facts.encode(), digest_size=16).hexdigest(),
         warnings=tuple(notes),
     )
 

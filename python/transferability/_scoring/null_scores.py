@@ -78,6 +78,7 @@ def _make_baselines(inputs: Inputs, n_shuffles: int) -> Iterator[Inputs]:
     yield replace(
         inputs,
         features=None if inputs.features is None else np.ones((n_samples, 1)),
+        columns=None,
         source_probs=None if probs is None else np.full(probs.shape, 1 / probs.shape[1]),
         source_labels=None if ids is None else np.zeros_like(ids),
     )

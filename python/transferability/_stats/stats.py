@@ -171,8 +171,11 @@ class Stats:
     @property
     def classes(self) -> tuple[int | str, ...] | None:
         """The classes that occurred, sorted; None for targets."""
-        classes = self._inner.classes
-        return None if classes is None else tuple(classes)
+        if self._target is None:
+            return None
+        found: tuple[int | str, ...] | None
+        found = self._target.facts(self._inner.classes, None)["classes"]
+        return found
 
     @property
     def class_counts(self) -> tuple[int, ...] | None:
@@ -226,7 +229,7 @@ class Stats:
             As :func:`transferability.logme`, and for frames with other columns than earlier ones.
             The statistics are then unchanged.
         """
-        check_rows(None, features=features, labels=labels, sample_weight=sample_weight)
+        check_rows((), features=features, labels=labels, sample_weight=sample_weight)
         array, notes, columns = read_features(features)
         weights = None if sample_weight is None else as_weights(sample_weight, len(array))
         counted = None if weights is None else weights > 0

@@ -64,6 +64,7 @@ def _score_entry(job: Job, entry: Entry, plan: LayerScoringPlan) -> Row:
         )
     elif job.n_rows is not None:  # rows of positions are as many as the maps of a model have
         inputs = _read_stored_inputs(entry, plan.shared)
+        stats = stats.replace(target=plan.shared.target)  # with its names; the sums stay
     row = build_stats_row(job.name, stats, plan.requests, inputs, job.options.n_threads)
     # Statistics store the task only; the note on how it was decided is that of all labels.
     note = plan.shared.target.note

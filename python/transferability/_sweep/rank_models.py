@@ -301,10 +301,8 @@ def rank_models(
     if is_needed:
         check_device(device, named.values(), isolate)
     scoring = LayerScoringPlan(requests, shared, aggregate)
-    plan, raced = (
-        ScoringPlan(requests, Settings(n_threads=n_threads), labelled.groups, target),
-        None,
-    )
+    plan = ScoringPlan(requests, Settings(n_threads=n_threads), labelled.groups, target)
+    raced = None
     with ExitStack() as stack:
         if root is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="transferability-"))
@@ -350,7 +348,7 @@ def rank_models(
         metrics=tuple(requests),
         task=target.task,
         task_note=target.note,
-        digest=compute_digest(target, (requests, skipped), "double" if n_rows else digest, None),
+        digest=compute_digest(shared, (requests, skipped), "double" if n_rows else digest),
         warnings=warnings,
         skipped=skipped,
         plan=plan,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from .._inputs.inputs import Inputs
+from .._inputs.rows import check_rows, has_row_index
 from .._metric.registry import spec_of
 from .._metric.score import Score
 from .._ranking.row import Row, ScoringPlan
@@ -111,9 +112,9 @@ def resample_scores(
     """
     if plan is None or any(row.inputs is None for row in rows):
         raise DataError(
-            "this ranking does not know its features (it was unpickled, or made of Stats, or by "
-            "rank_models without keep_features=True and a cache); rank features in this process, "
-            "or use Stability.from_shards"
+            "this ranking does not know its features (it was unpickled, or made of Stats, or of "
+            "ensembles by their members, or by rank_models without keep_features=True and a "
+            "cache); rank features in this process, or use Stability.from_shards"
         )
     n_samples = plan.target.n_samples
     if plan.groups is not None and plan.groups.aggregate != "pooled":
@@ -121,6 +122,8 @@ def resample_scores(
             reason = "these scores are aggregates over groups already, and those are resampled"
             raise DataError(f"groups: {reason}")
         return _resample_groups(rows, metric, plan.groups.aggregate, n_boot, seed)
+    if has_row_index(groups) and rows[0].inputs is not None:
+        check_rows(rows[0].inputs().index, groups=groups)
     chosen = read_groups(groups, n_samples) or plan.groups
     if chosen is None:
         units = ResamplingUnits(np.arange(n_samples), n_samples, "rows")

@@ -35,7 +35,6 @@ OF_ARRAYS: tuple[tuple[str, str], ...] = (
         r"pass numpy\.lib\.recfunctions\.structured_to_unstructured\([^)]*\)",
         "give its fields as the columns of one array",
     ),
-    (r"subtract a common offset first, for example \S+ - \S+\.min\(axis=0\)", "subtract an offset"),
     (
         r"decode them first, for example with np\.char\.decode\(labels, 'latin-1'\)",
         "give them as text in UTF-8",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._inputs.arrays import as_array, as_floats, check_choice
-from .._inputs.rows import check_rows
+from .._inputs.rows import check_rows, has_row_index
 from .._metric.score import issue
 from ..errors import DataError, DtypeError
 
@@ -34,17 +34,17 @@ def read_pairs(
     `finite_truth`.
     """
     check_choice("nan", nan, ("raise", "omit", "last"))
-    check_rows(None, scores=scores, truth=truth)
+    check_rows((), scores=scores, truth=truth)
     if isinstance(scores, Mapping) != isinstance(truth, Mapping):
         raise DtypeError("give scores and truth both as mappings by model name, or neither")
     if isinstance(scores, Mapping) and isinstance(truth, Mapping):
-        odd = sorted(map(str, set(scores) ^ set(truth)))
-        if odd:
-            raise DataError(
-                f"scores and truth must have the same models; {', '.join(odd[:5])} "
-                f"{'is' if len(odd) == 1 else 'are'} in one of them only"
-            )
+        _check_names(scores, truth)
         scores, truth = [scores[m] for m in scores], [truth[m] for m in scores]
+    elif has_row_index(scores) and has_row_index(truth):
+        ours, theirs = scores.index, truth.index  # type: ignore[attr-defined]
+        are_words = all(isinstance(name, str) for name in (*ours, *theirs))
+        if are_words and len(ours) == len(theirs) and not set(ours).isdisjoint(theirs):
+            _check_names(ours, theirs, "; give arrays if models match by position")
     x, y = _read_numbers("scores", scores), _read_numbers("truth", truth)
     if len(x) != len(y):
         raise DataError(f"scores has {len(x)} models but truth has {len(y)}; give both for each")
@@ -67,6 +67,16 @@ def read_pairs(
     if (finite and not np.isfinite(x).all()) or ((finite or finite_truth) and np.isinf(y).any()):
         raise DataError("an infinite value has an order but no distance; use a rank correlation")
     return x, y, others
+
+
+def _check_names(ours: Iterable[object], theirs: Iterable[object], remedy: str = "") -> None:
+    """Raise unless the names of the models are the same."""
+    odd = sorted(map(str, set(ours) ^ set(theirs)))
+    if odd:
+        raise DataError(
+            f"scores and truth must have the same models; {', '.join(odd[:5])} "
+            f"{'is' if len(odd) == 1 else 'are'} in one of them only{remedy}"
+        )
 
 
 def _read_numbers(name: str, values: object) -> Array:

@@ -53,9 +53,9 @@ PHRASES: tuple[tuple[str, str], ...] = (
     ),
     (r"make them with Stats\('(\w+)'\)", r"compute them by 'transferability stats --task \1'"),
     (
-        r"this ranking does not know its features \(it was unpickled, or made of Stats, or by "
-        r"rank_models without keep_features=True and a cache\); rank features in this process, or "
-        r"use Stability\.from_shards",
+        r"this ranking does not know its features \(it was unpickled, or made of Stats, or of "
+        r"ensembles by their members, or by rank_models without keep_features=True and a cache\); "
+        r"rank features in this process, or use Stability\.from_shards",
         "the features cannot be read again: these are statistics, or models that ran without "
         "--keep-features or without a cache",
     ),

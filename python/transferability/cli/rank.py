@@ -51,7 +51,7 @@ _FEATURE_OPTIONS = (
 )
 _NOT_WITH_STATS = (
     *("labels", "precision", "method", "source_probs", "source_labels", "label_embeddings"),
-    *("groups", "aggregate", "stability", "shortlist", "race"),
+    *("groups", "aggregate", "stability", "shortlist", "race", "baselines"),
 )
 _NOT_WITH_DASK = (
     *("source_probs", "source_labels", "threads", "method", "groups", "stability", "shortlist"),
@@ -205,7 +205,8 @@ def _rank_statistics(chosen: Mapping[str, Any], options: Mapping[str, Any]) -> A
     models = load_statistics(chosen["features"])
     refuse_task(chosen["task"], models)
     prior, costs = load_prior(models, chosen), load_costs(models, chosen)
-    return rank(models, None, names, task=chosen["task"], prior=prior, costs=costs, **options)
+    settings = {"task": chosen["task"], "n_threads": chosen["threads"]}
+    return rank(models, None, names, **settings, prior=prior, costs=costs, **options)
 
 
 def _rank_features(chosen: Mapping[str, Any], options: Mapping[str, Any]) -> Any:

@@ -85,6 +85,8 @@ def score(
         refuse_task(task, loaded)
         ((name, stats),) = loaded.items()
         decided = stats if task == "auto" else stats.replace(task=task)
+        if threads is not None:
+            decided = decided.replace(n_threads=threads)
         scores = decided.score(names, **options)
     elif labels is None and not read_no_labels(names):
         raise click.UsageError(

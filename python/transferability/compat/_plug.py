@@ -60,7 +60,8 @@ def install(
     ranker : transformer_ranker.TransformerRanker
         Or anything with a dict `transferability_metrics` of names and estimator classes.
     metrics : str or sequence of str, default="all"
-        Names of metrics; "all" is every metric that needs embeddings and labels only.
+        Names of metrics; "all" is every metric that needs embeddings and labels only, and
+        "recommended" as in :func:`transferability.rank`.
     **options
         Options of the metrics, as :func:`transferability.score` takes them.
 
@@ -111,7 +112,8 @@ def install(
             raise DtypeError(f"unknown option {option!r}; {', '.join(specs)} do not take it")
     replaced = {name: table[name] for name in specs if name in table}
     for name, spec in specs.items():
-        own = {option: value for option, value in options.items() if option in spec.option_names}
+        own = dict(spec.recommended or {}) if metrics == "recommended" else {}
+        own |= {option: value for option, value in options.items() if option in spec.option_names}
         fields = {"metric": name, "options": own, "__doc__": f"{spec.summary}."}
         table[name] = type(f"Estimator_{name}", (Estimator,), fields)
     return replaced

@@ -62,7 +62,7 @@ def class_covariances(
     (array([[1.]]), array([[25.]]), array([[2.]]))
     """
     per_class = flag("per_class", per_class)
-    check_rows(None, features=features, labels=labels)
+    check_rows((), features=features, labels=labels)
     array, notes = as_features(features)
     target = read_classes(len(array), labels)
     assert target.ids is not None, "checked"

@@ -108,7 +108,7 @@ def coding_rate_reduction(
     >>> round(rates.total, 3), rates.per_class.round(3), round(rates.difference, 3)
     (3.219, array([1.417, 1.417, 1.417, 1.417]), 1.802)
     """
-    check_rows(None, features=features, labels=labels)
+    check_rows((), features=features, labels=labels)
     array, notes = as_features(features)
     check_shape(array)
     target = read_classes(len(array), labels)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from .._inputs.arrays import check_choice
+from .._inputs.inputs import Inputs
 from .._inputs.types import ArrayLike, PathLike
 from .._metric.plan import plan
 from .._metric.registry import spec_of
@@ -176,7 +177,7 @@ def rank(
         metrics=tuple(planned[0]),
         task=target.task,
         task_note=target.note,
-        digest=compute_digest(target, planned, precision),
+        digest=compute_digest(Inputs(target), planned, precision),
         warnings=target.warnings,
         skipped=planned[1],
     )

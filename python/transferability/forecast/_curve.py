@@ -119,7 +119,7 @@ def curve(
     >>> learned.sizes.tolist(), len(learned.values["h_score"])
     ([50.0, 100.0, 200.0, 400.0], 4)
     """
-    check_rows(None, features=features, labels=labels)
+    check_rows((), features=features, labels=labels)
     array, _ = as_features(features)
     target = read_target(labels, task)
     if target.n_samples != len(array):

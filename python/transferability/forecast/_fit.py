@@ -129,7 +129,7 @@ def fit(
     sizes, values, is_metric = _unpack_curve(sizes, values)
     if is_metric and limit == "auto" and bounds == "auto":
         limit = None
-    check_rows(None, sizes=sizes, values=values)
+    check_rows((), sizes=sizes, values=values)
     n, v, zero_shot = _read_curve(sizes, values)
     guessed = direction == "auto"
     if guessed:
@@ -202,11 +202,11 @@ def _unpack_curve(sizes: object, values: object) -> tuple[object, object, bool]:
     """Return sizes and values, and whether these are of a metric: of a Curve, or one by name."""
     of_curve = getattr(sizes, "values", None)
     if isinstance(of_curve, Mapping):  # of a Curve; `values` is None or the name of a metric
-        own = {name: v for name, v in of_curve.items() if values in (None, name)}
-        if isinstance(values, str) and not own:
+        if isinstance(values, str) and values not in of_curve:
             known = ", ".join(map(str, of_curve))
             raise DataError(f"there is no {values!r}; this curve has {known}")
         if isinstance(values, str) or values is None:
+            own = of_curve if values is None else {values: of_curve[values]}
             sizes, values = getattr(sizes, "sizes", None), own
     elif not isinstance(values, Mapping):
         of_curve = getattr(values, "values", None)  # of a Curve as the second argument

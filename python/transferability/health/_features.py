@@ -47,9 +47,10 @@ def read_sampled(features: object, samples: object, n_threads: int | None = None
         raise DataError("samples is None; name the sample of which each row is a view")
     target = _read_samples(samples)
     if isinstance(features, FeatureSource):
+        features.check_order("samples")
         _check_length(target, features.n_samples)
         return stats_of(features, target, n_threads=n_threads)
-    rows.check_rows(None, features=features, samples=samples)
+    rows.check_rows((), features=features, samples=samples)
     array, notes = as_features(features.load() if isinstance(features, RowSource) else features)
     check_shape(array, of_spectrum=True)
     _check_length(target, len(array))

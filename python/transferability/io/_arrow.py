@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .._inputs.arrow import is_number, list_size, read_cells, read_numbers, stack_lists
 from .._inputs.columns import index_columns
+from .._inputs.integers import stack_columns
 from ..errors import DataError
 from ._choose import Column, choose_columns
 from ._spec import FormatSpec, Reader, Selection, close_on_error, regroup
@@ -130,7 +131,10 @@ class _ColumnsReader(Reader):
                 width = array.shape[1]
             elif self._as_matrix:
                 columns = [(batch.column(name), self._where(name)) for name in self._columns]
-                array = np.column_stack([read_numbers(*column) for column in columns])
+                array = stack_columns(
+                    (read_numbers(*column) for column in columns),
+                    f"the columns of {self._table.path}",
+                )
             else:
                 array = read_cells(batch.column(0))
             yield array

@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._inputs.columns import match_columns
 from .._metric.score import Score, issue
+from .._scoring.evaluate import Settings
 from .._stats.stats import Stats, map_left_out
 from ..errors import DataError
 
@@ -55,13 +57,8 @@ class _Moments:
         """Return the moments of statistics, with the features in the order of `like`."""
         found = stats.moments()
         n, total, target = stats.n_samples, found["sum"], found["target_sum"]
-        order = slice(None)
-        if stats.feature_names != like.feature_names and None not in (
-            stats.feature_names,
-            like.feature_names,
-        ):
-            places = {name: i for i, name in enumerate(stats.feature_names or ())}
-            order = np.array([places[name] for name in like.feature_names or ()])  # type: ignore[assignment]
+        places = match_columns(stats.feature_names, like.feature_names, "a group", "the others")
+        order = slice(None) if places is None else np.array(places)
         scatter = found["scatter"] - np.outer(total, total) / n
         return cls(
             n=n,
@@ -92,7 +89,11 @@ class _Moments:
 
 
 def score_stats_by_group(
-    groups: Any, ridges: Sequence[float] | None, task: str, others: Mapping[str, object]
+    groups: Any,
+    ridges: Sequence[float] | None,
+    task: str,
+    settings: Settings,
+    others: Mapping[str, object],
 ) -> Score:
     """Compute the ridge probe of targets without each group, from the statistics of the groups."""
     start = time.perf_counter()
@@ -103,6 +104,12 @@ def score_stats_by_group(
                 f"leave out {name}"
             )
     names, parts, whole = _read_groups(groups, task)
+    precision = whole.moments()["precision"]
+    if settings.precision not in ("double", precision):  # the default, or what they have
+        raise DataError(
+            f"precision is {settings.precision!r}, but the statistics were collected in "
+            f"{precision!r}; leave it out, or collect them in {settings.precision!r}"
+        )
     ridges = _RIDGES if ridges is None else [*ridges]
     everything = _Moments.of(whole, whole)
     _check_varied(everything, whole)
@@ -112,7 +119,7 @@ def score_stats_by_group(
     inverse[varies] = 1 / np.sqrt(variance[varies])
     scaled = everything.scaled(everything.mean, inverse)
     shifts = everything.n * np.array(ridges)
-    noise = _NOISE[whole.moments()["precision"]] * abs(scaled.scatter).sum(axis=1).max()
+    noise = _NOISE[precision] * abs(scaled.scatter).sum(axis=1).max()
     if (shifts <= noise).all():
         raise DataError(
             f"all ridges are below {noise / everything.n:.1e}, where rounding decides; use larger "

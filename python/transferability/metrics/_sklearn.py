@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._inputs.arrays import finite_floats
+from .._util.caught import collect_warnings
 from ..errors import DataError, MissingDependencyError
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ def read_classes(inputs: Inputs, metric: str) -> tuple[NDArray[np.float64], NDAr
 def record_warnings(metric: str) -> Iterator[list[str]]:
     """Catch warnings of scikit-learn; on exit the list has their texts, each once."""
     texts: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with collect_warnings() as caught:
         yield texts
-    lines = (" ".join(str(warning.message).split()) for warning in caught)
+    lines = (" ".join(str(warning).split()) for warning in caught)
     texts += dict.fromkeys(f"{metric}, from scikit-learn: {line}" for line in lines)

@@ -124,7 +124,7 @@ def _read_two(features: object, labels: object, other: object, task: str) -> tup
         raise DataError("cka compares features with labels or with other_features; give one")
     if not is_one_of(task, ("auto", "regression")):
         raise DataError(f"task is {task!r}; with other_features leave it out")
-    check_rows(None, features=features, other_features=other)
+    check_rows((), features=features, other_features=other)
     for source in (features, other):
         if isinstance(source, RowSource):
             source.check_order()

@@ -17,6 +17,7 @@ from .._metric.options import (
 )
 from .._metric.score import Score
 from .._metric.spec import MetricSpec, Size
+from .._scoring.evaluate import Settings
 from .._scoring.score_features import score_one
 from ..errors import DataError, DtypeError
 from ._ridge_of_stats import is_stats_by_group, score_stats_by_group
@@ -59,6 +60,7 @@ def ridge_probe(
         :func:`transferability.rank` it is "row" unless it is given.
     task, precision, n_threads
         As in :func:`transferability.logme`; "single" cannot resolve ridges much below 1e-3.
+        Statistics of groups have their own precision.
 
     Returns
     -------
@@ -129,7 +131,8 @@ def ridge_probe(
     """
     if is_stats_by_group(features):
         given = {"labels": labels, "groups": groups, "leave_out": leave_out}
-        return score_stats_by_group(features, _read_ridges(ridges), task, given)
+        settings = Settings(precision, n_threads=n_threads)
+        return score_stats_by_group(features, _read_ridges(ridges), task, settings, given)
     asked = {"ridges": ridges, "leave_out": default_leave_out(leave_out, groups)}
     common = {"groups": groups, "task": task, "precision": precision, "n_threads": n_threads}
     return score_one("ridge_probe", features, labels, asked, **common)

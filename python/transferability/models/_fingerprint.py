@@ -170,6 +170,13 @@ def _describe(value: Any, known: _Known) -> object:
 
 def _describe_parts(value: Any, known: _Known) -> object:
     """Convert a value that holds others to a list of plain data."""
+    found = _describe_entries(value, known)
+    if isinstance(value, (Mapping, list, tuple, set, frozenset)) and _is_user_code(type(value)):
+        return [found, _describe_state(value, known)]  # of a subclass with attributes of its own
+    return found
+
+
+def _describe_entries(value: Any, known: _Known) -> object:
     if isinstance(value, (SimpleNamespace, argparse.Namespace)):
         value = vars(value)
     if isinstance(value, Mapping):
@@ -185,9 +192,11 @@ def _describe_parts(value: Any, known: _Known) -> object:
     if isinstance(value, MethodType):
         return [_collect_source(value, known=known), _describe(value.__self__, known)]
     if isinstance(value, FunctionType):
-        bound = [cell.cell_contents for cell in value.__closure__ or () if _is_full(cell)]
-        bound += vars(value).values()
-        return [_collect_source(value, known=known), [_describe(v, known) for v in bound]]
+        cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
+        bound = [(name, cell.cell_contents) for name, cell in cells if _is_full(cell)]
+        bound += vars(value).items()
+        described = [[name, _describe(own, known)] for name, own in bound]
+        return [_collect_source(value, known=known), described]
     if isinstance(value, type):
         return [_plain_repr(value), _is_user_code(value) and _collect_source(value, known=known)]
     if instance_of(value, "torch.nn", "Module"):
@@ -229,9 +238,10 @@ def _hash_bytes(data: memoryview) -> str:
 
 def _is_full(cell: Any) -> bool:
     try:
-        return cell.cell_contents is not None
+        cell.cell_contents  # noqa: B018
     except ValueError:  # the variable is not assigned yet
         return False
+    return True
 
 
 def _plain_repr(value: object) -> str:
@@ -282,10 +292,25 @@ def _is_package_code(thing: Any) -> bool:
 def _read_source(thing: Any) -> str:
     """Return the source of a class or function; if there is none, a hash of its bytecode."""
     try:
-        return _read_class(thing) if isinstance(thing, type) else inspect.getsource(thing)
+        source = _read_class(thing) if isinstance(thing, type) else inspect.getsource(thing)
+        if thing.__name__ == "<lambda>":  # its line may hold others, and may not be all of it
+            return f"{source}{_describe_code(thing.__code__)}"
+        return source
     except (OSError, TypeError):
         code = [marshal.dumps(function.__code__) for function in _list_functions(thing)]
         return sys.version + hashlib.blake2b(b"".join(code)).hexdigest()
+
+
+def _describe_code(code: CodeType) -> list[object]:
+    """Describe bytecode by all but its place."""
+    inner = [
+        _describe_code(value)
+        if isinstance(value, CodeType)
+        else repr(sorted(map(repr, value)) if isinstance(value, frozenset) else value)
+        for value in code.co_consts
+    ]
+    names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
+    return [sys.version_info[:2], code.co_code.hex(), *names, inner]
 
 
 def _read_class(thing: type) -> str:

@@ -16,7 +16,7 @@ from .._inputs.types import ArrayLike, DeviceLike, PathLike
 from .._util.cache import Cache, compute_key
 from ..errors import DataError, DtypeError
 from . import open_model
-from ._fingerprint import hash_values
+from ._fingerprint import hash_file, hash_values
 from ._model import Model
 
 __all__ = ["encode", "label_embeddings"]
@@ -60,8 +60,10 @@ def label_embeddings(
         Number of labels that are encoded at once.
     device : str or torch.device, optional
         As in :func:`transferability.models.open_model`.
-    cache : path or Cache, optional
-        Content-addressed cache of embeddings, keyed by the encoder's fingerprint and the labels.
+    cache : bool, path or Cache, optional
+        Content-addressed cache of embeddings, keyed by the encoder's fingerprint and the labels, of
+        files by their contents. True: the folder of :func:`transferability.rank_models`. Default:
+        none.
 
     Returns
     -------
@@ -102,6 +104,8 @@ def label_embeddings(
     """
     if check_counts(batch_size=batch_size, size=size)["batch_size"] is None:
         raise DtypeError("batch_size is None; give a whole number of at least 1")
+    if cache is not None and not isinstance(cache, (bool, str, os.PathLike, Cache)):
+        raise DtypeError(f"cache is {cache!r}; give True, False, or the path of a folder")
     if not isinstance(template, str):
         raise DtypeError(f"template is {template!r}; give a text with {{}} in place of the label")
     distinct, index = _find_distinct(labels, names)
@@ -210,15 +214,15 @@ def _encode_labels(
 ) -> tuple[NDArray[Any], list[Any]]:
     """Return a row of the embedding of an open model for each label, and what the model read."""
     raw = [_format_label(label, template) for label in labels] if model.kind == "text" else labels
-    if cache is None:
+    if cache is None or cache is False:
         return encode(model, raw, batch_size), raw
-    store = cache if isinstance(cache, Cache) else Cache(cache)  # type: ignore[arg-type]
+    store = cache if isinstance(cache, Cache) else Cache(None if cache is True else cache)  # type: ignore[arg-type]
     facts = {
         "what": "label embeddings",
         "model": model.fingerprint(),
         "layer": model.default_layer,
         "pool": model.default_pool,
-        "labels": hash_values([r if isinstance(r, str) else [*map(float, r)] for r in raw]),
+        "labels": hash_values([_hash_label(label, model.kind) for label in raw]),
     }
     key = compute_key(facts)
     entry = store.get(key, ("embeddings.npy",))
@@ -226,6 +230,13 @@ def _encode_labels(
         view = encode(model, raw, batch_size)
         entry = store.put(key, {**facts, "name": model.name}, {"embeddings.npy": view})
     return np.asarray(entry.array("embeddings.npy")), raw
+
+
+def _hash_label(label: Any, kind: str) -> object:
+    """Return what identifies a label: text, numbers, or the contents of a file that is encoded."""
+    if not isinstance(label, str):
+        return [*map(float, label)]
+    return hash_file(label) if kind in ("image", "audio") and os.path.isfile(label) else label
 
 
 def _find_distinct(labels: Any, names: Any) -> tuple[list[Any], NDArray[np.int64]]:

@@ -154,8 +154,11 @@ class Model:
     def fingerprint(self) -> str:
         """Return a hash of the model's weights, structure, code, preprocessing and libraries.
 
-        It does not depend on names and paths.
+        It does not depend on names and paths. Of a module that the caller has too, which training
+        may change, it is computed at each call.
         """
+        if self.is_shared:
+            self.__dict__.pop("_digest", None)
         return self._digest
 
     def close(self) -> None:

@@ -84,7 +84,8 @@ class Batch:
         self._labels = labels
         self._mask = attention_mask
         self._word_ids = word_ids
-        self._groups = None if groups is None else read_labels(groups, "groups")[0]
+        # Copies, because rows wait for a full block while a loop may fill its arrays again.
+        self._groups = None if groups is None else read_labels(groups, "groups")[0].copy()
         self._first = first
         self._samples = None if samples is None else np.array(samples, np.int64)
         self._selections: dict[tuple[Any, ...], Selection] = {}
@@ -233,7 +234,7 @@ class Batch:
 
     @cached_property
     def _sample_labels(self) -> NDArray[Any] | None:
-        return None if self._labels is None else read_labels(self._labels)[0]
+        return None if self._labels is None else read_labels(self._labels)[0].copy()
 
     def _select(self, key: tuple[Any, ...], select: Callable[[], Selection]) -> Selection:
         """Select rows once for all layers with the same key."""

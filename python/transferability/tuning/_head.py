@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from .._inputs.arrays import as_floats, read_features
 from .._inputs.columns import match_columns
-from .._inputs.types import ByName
+from .._inputs.types import ArrayLike
 from ..errors import DataError, DtypeError
 
 __all__ = ["Head", "teacher_weights", "validate_head"]
 
 
-def teacher_weights(scores: ByName, temperature: float = 0.1) -> NDArray[np.float64]:
+def teacher_weights(scores: ArrayLike, temperature: float = 0.1) -> NDArray[np.float64]:
     """Compute the weights of teachers from their scores: softmax(scores / temperature).
 
     Parameters

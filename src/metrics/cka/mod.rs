@@ -176,6 +176,7 @@ impl TargetMoments {
         if n_targets <= n_rows {
             const PANEL: usize = 1024;
             for (i, rows) in targets.axis_chunks_iter(ndarray::Axis(0), PANEL).enumerate() {
+                context.check()?;
                 gram_add(&read(i * PANEL, rows)?, n_targets, &mut gram);
             }
         } else {

@@ -21,7 +21,7 @@ use ndarray::Array2;
 
 use crate::error::{Error, Result};
 use crate::input::Rows;
-use crate::linalg::blas::{axpy, gram_add, scale};
+use crate::linalg::blas::{axpy, gram_add, outer_add, scale, symmetric_times};
 use crate::linalg::lapack::row_coordinates;
 use crate::linalg::memory::{Gather, copied, filled, zeros};
 use crate::stats::{Held, Precision};
@@ -92,20 +92,18 @@ impl<'a> Problem<'a> {
         let whole = diagonal(&within, n_features)?;
         for (mean, n) in means.chunks_exact(n_features).zip(&classes.counts) {
             context.check()?;
-            for (i, row) in within.chunks_exact_mut(n_features).enumerate() {
-                axpy(-n * mean[i], &mean[i..], &mut row[i..]);
-            }
+            outer_add(-n, mean, &mut within);
         }
         let left = diagonal(&within, n_features)?;
         let cancels = |(left, whole): (&f64, &f64)| *left < CANCELS * whole;
         let ones = filled(1.0, n_features, VECTOR)?;
-        let start = spread::product(&within, &ones)?;
+        let start = symmetric_times(&within, &ones, VECTOR)?;
         let table = Table { rows: Box::new(rows), mix: None };
         let mut problem =
             Self { metric, classes, table, means, within, difference: true, start, n_features };
         if stats.precision == Precision::Single || left.iter().zip(&whole).any(cancels) {
             problem.sum_within(context)?;
-            problem.start = spread::product(&problem.within, &ones)?;
+            problem.start = symmetric_times(&problem.within, &ones, VECTOR)?;
         }
         Ok(problem)
     }

@@ -6,9 +6,9 @@
 //! returned.
 
 use crate::error::Result;
-use crate::linalg::blas::{axpy, dot, scale};
+use crate::linalg::blas::{dot, scale, symmetric_times};
 use crate::linalg::lapack::TridiagonalForm;
-use crate::linalg::memory::{copied, zeros};
+use crate::linalg::memory::copied;
 use crate::threads::Context;
 
 use super::VECTOR;
@@ -35,20 +35,10 @@ pub(super) fn spread(matrix: &[f64], start: &[f64], context: &Context<'_>) -> Re
     let mut x = unit(copied(start, VECTOR)?);
     let mut y = copied(&x, VECTOR)?;
     for _ in 0..STEPS {
-        y = unit(product(matrix, &x)?);
-        x = unit(product(matrix, &y)?);
+        y = unit(symmetric_times(matrix, &x, VECTOR)?);
+        x = unit(symmetric_times(matrix, &y, VECTOR)?);
     }
-    Ok(dot(&x, &product(matrix, &y)?))
-}
-
-/// A v for a symmetric A whose upper triangle is given.
-pub(super) fn product(matrix: &[f64], v: &[f64]) -> Result<Vec<f64>> {
-    let mut result = zeros::<f64>(v.len(), VECTOR)?;
-    for (i, row) in matrix.chunks_exact(v.len().max(1)).enumerate() {
-        result[i] += dot(&row[i..], &v[i..]);
-        axpy(v[i], &row[i + 1..], &mut result[i + 1..]);
-    }
-    Ok(result)
+    Ok(dot(&x, &symmetric_times(matrix, &y, VECTOR)?))
 }
 
 /// The largest eigenvalue, by bisection with Sturm counts.
@@ -64,13 +54,12 @@ fn largest_eigenvalue(matrix: &[f64], order: usize, context: &Context<'_>) -> Re
 
 #[cfg(test)]
 mod tests {
-    use super::{product, spread};
+    use super::spread;
     use crate::threads::Context;
 
     #[test]
     fn the_spread_of_a_multiple_of_one_is_that_multiple() {
         let matrix = [3.0, 0.0, 0.0, 3.0];
-        assert_eq!(product(&matrix, &[1.0, 2.0]).unwrap(), [3.0, 6.0]);
         assert!((spread(&matrix, &[3.0, 3.0], &Context::serial()).unwrap() - 3.0).abs() < 1e-15);
     }
 

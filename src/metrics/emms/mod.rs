@@ -32,7 +32,7 @@ mod views;
 use ndarray::Array2;
 
 use crate::decomp::Projection;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::threads::Context;
 
 use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
@@ -53,11 +53,8 @@ pub(super) const METRIC: Metric = Metric {
 
 fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) -> Result<Outcome> {
     let ridge = options.read(|given| given.number("ridge", 0.0..=1e100))?.unwrap_or(0.0);
-    let (prepared, samples) = (inputs.prepared()?, inputs.samples()?);
-    if samples.weights.is_some() {
-        let problem = "samples with weights are not supported; repeat rows instead";
-        return Err(Error::metric("emms", problem));
-    }
+    let (prepared, samples) = (inputs.prepared()?, inputs.samples_counted_once("emms")?);
+    prepared.stats.check_samples(samples)?;
     let embeddings = inputs.embeddings()?;
     let n_samples = samples.features.n_rows();
     let views = standardised(embeddings, n_samples, context)?;

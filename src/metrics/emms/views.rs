@@ -93,6 +93,9 @@ impl<'a> View<'a> {
         }
         let mut square = zeros::<f64>(n_cols, COLUMNS)?;
         for i in 0..n_rows {
+            if i % 1024 == 0 {
+                context.check()?;
+            }
             rows.read_row(i, &mut row);
             for (j, value) in row.iter().enumerate() {
                 square[j] += (value - base[j] - offset[j]).powi(2);

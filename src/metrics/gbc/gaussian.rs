@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::linalg::blas::{
-    axpy, dot, gram_add, product_into, scale, symmetric_product_add, transposed_product_add,
+    axpy, dot, gram_add, outer_add, product_into, scale, symmetric_product_add,
+    transposed_product_add,
 };
 use crate::linalg::lapack::{Cholesky, TridiagonalForm, check_order};
 use crate::linalg::memory::{Gather, copied, zeros};
@@ -210,9 +211,7 @@ fn of_scatter(
         None => scatter.iter().step_by(d + 1).copied().gathered(GAUSSIAN)?,
     };
     if full {
-        for (i, row) in second.chunks_exact_mut(k.max(1)).enumerate() {
-            axpy(-n * mean[i], &mean[i..], &mut row[i..]);
-        }
+        outer_add(-n, &mean, &mut second);
     } else {
         second.iter_mut().zip(&mean).for_each(|(sum, m)| *sum -= n * m * m);
     }

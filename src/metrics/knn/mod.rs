@@ -78,7 +78,7 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
             leave_out: LeaveOut::read(given)?,
         })
     })?;
-    let features = inputs.samples()?.features;
+    let features = inputs.samples_counted_once("knn")?.features;
     let n_rows = features.n_rows();
     let all = (0..n_rows).gathered("the numbers of the rows")?;
     let groups = leave_out.groups("knn", inputs, &all)?;
@@ -220,7 +220,7 @@ fn explained(
 ) -> Result<Vec<f64>> {
     let one = |(column, y): (usize, ndarray::ArrayView1<'_, f64>)| {
         let first = y[0];
-        if y.iter().all(|y| y.total_cmp(&first).is_eq()) {
+        if y.iter().all(|y| (y - first).abs() <= 0.0) {
             return Err(Error::metric(
                 "knn",
                 format!(

@@ -208,7 +208,7 @@ impl LogMe {
         if n_left_out > 0 {
             let kept = maxima.iter().map(|one| one.target.column).gathered(RESULTS)?;
             outcome.details.push(("kept", Detail::Counts(kept)));
-            outcome.warnings.push(super::left_out(n_left_out, n_targets));
+            outcome.warnings.push(super::targets_left_out(n_left_out, n_targets));
         }
         Ok(outcome)
     }

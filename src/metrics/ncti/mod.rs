@@ -58,8 +58,9 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
     if n_classes < 2 {
         return Err(failed("labels hold a single class; give rows of two classes or more"));
     }
-    let features = inputs.samples()?.features;
-    let (z, values) = components(inputs.prepared()?, features, most, context)?;
+    let (prepared, samples) = (inputs.prepared()?, inputs.samples_counted_once("ncti")?);
+    prepared.stats.check_samples(samples)?;
+    let (z, values) = components(prepared, samples.features, most, context)?;
     let n = z.nrows();
     let variance = values.iter().take(SHRINKING).sum::<f64>() / (n - 1) as f64;
     let shrinkage = Some((-variance).exp()).filter(|s| *s > LEAST);

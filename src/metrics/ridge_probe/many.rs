@@ -88,7 +88,7 @@ impl Pass<'_, '_> {
     fn choose_ridge(&self, codes: &[u32], context: &Context<'_>) -> Result<(Vec<f64>, usize)> {
         let n_ridges = self.ridges.len();
         let products = context.map(n_ridges, |l| {
-            self.shifted[l].as_ref().map(|shifted| self.products(shifted)).transpose()
+            self.shifted[l].as_ref().map(|shifted| self.products(shifted, context)).transpose()
         })?;
         let mut totals = self.totals(codes, &products, context)?;
         drop(products);
@@ -113,12 +113,13 @@ impl Pass<'_, '_> {
     }
 
     /// The products of the coefficients of a ridge.
-    fn products(&self, shifted: &Shifted) -> Result<Products> {
+    fn products(&self, shifted: &Shifted, context: &Context<'_>) -> Result<Products> {
         let order = self.side.form.order();
         let mut squares = zeros::<f64>(order * order, "products of the coefficients")?;
         let mut along_mean = zeros(order, COEFFICIENTS)?;
         let mut panel = zeros::<f64>(BLOCK * order, "a panel of coefficients")?;
         for classes in chunks(self.mean.len(), BLOCK)? {
+            context.check()?;
             let panel = &mut panel[..classes.len() * order];
             for (k, w) in classes.zip(panel.chunks_exact_mut(order)) {
                 self.side.solve(shifted, k, w);

@@ -4,7 +4,9 @@
 //! so that the difference is never of two larger numbers that nearly agree.
 
 use crate::error::Result;
-use crate::linalg::blas::{axpy, dot, gram_add, product_into, scale, transposed_product_add};
+use crate::linalg::blas::{
+    axpy, dot, gram_add, outer_add, product_into, scale, transposed_product_add,
+};
 use crate::linalg::lapack::solve_positive;
 use crate::linalg::memory::{Gather, copied, zeros};
 use crate::threads::Context;
@@ -43,9 +45,7 @@ impl Rest {
         scatter.truncate(order * order);
         scale(1.0 / weight, &mut mean);
         scale(1.0 / weight, &mut target_mean);
-        for (i, row) in scatter.chunks_exact_mut(order).enumerate() {
-            axpy(-weight * mean[i], &mean[i..], &mut row[i..]);
-        }
+        outer_add(-weight, &mean, &mut scatter);
         for (b, y) in cross.chunks_exact_mut(order).zip(&target_mean) {
             axpy(-weight * y, &mean, b);
         }

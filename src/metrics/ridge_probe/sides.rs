@@ -4,7 +4,7 @@
 use crate::decomp::Shifted;
 use crate::error::Result;
 use crate::input::Rows;
-use crate::linalg::blas::{axpy, product_into, row_gram_add, scale};
+use crate::linalg::blas::{outer_add, product_into, row_gram_add, scale};
 use crate::linalg::lapack::{TridiagonalForm, check_order};
 use crate::linalg::memory::{Gather, zeros};
 use crate::threads::{Context, chunks};
@@ -94,9 +94,7 @@ impl Side {
         let added = gram.iter().step_by(n_rows + 1).sum::<f64>() / n_rows as f64;
         let root = rows.weights.iter().map(|weight| weight.sqrt());
         let root = root.gathered("the weights of the rows")?;
-        for (i, row) in gram.chunks_exact_mut(n_rows).enumerate() {
-            axpy(added / n * root[i], &root[i..], &mut row[i..]);
-        }
+        outer_add(added / n, &root, &mut gram);
         let mut targets = zeros::<f64>(mean.len() * n_rows, "the centred targets")?;
         let mut y = zeros::<f64>(mean.len(), "a row of targets")?;
         for i in 0..n_rows {

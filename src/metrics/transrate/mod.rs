@@ -23,10 +23,9 @@
 
 mod official;
 
-use crate::covariance::{ClassRates, Recentred};
+use crate::covariance::{Centre, ClassRates, Recentred};
 use crate::error::{Error, Result};
-use crate::linalg::blas::scale;
-use crate::linalg::memory::{Gather, copied};
+use crate::linalg::memory::Gather;
 use crate::stats::{Held, Stats};
 use crate::threads::Context;
 
@@ -34,7 +33,6 @@ use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 
 const NAME: &str = "transrate";
 
-const CENTRE: &str = "the centre of the features";
 const RATES: &str = "the rates of the classes";
 
 pub(super) const METRIC: Metric = Metric {
@@ -78,26 +76,24 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
         Ok((variant, given.number("eps", 1e-30..=1e30)?.unwrap_or(1e-4)))
     })?;
     let stats = inputs.prepared()?.stats;
-    let to_mean = || -> Result<Vec<f64>> {
-        let mut offset = stats.mean_about_shift()?;
-        scale(-1.0, &mut offset);
-        Ok(offset)
-    };
     match variant {
-        Variant::Paper => Terms { stats, to_shift: to_mean()?, plain_mean: true, eps_tau: eps }
-            .outcome(1, context),
+        Variant::Paper => {
+            let to_shift = Centre::Mean.to_shift(stats)?;
+            Terms { stats, to_shift, plain_mean: true, eps_tau: eps }.outcome(1, context)
+        }
         Variant::Trace => {
-            let square = Recentred { stats, to_shift: to_mean()? }.square();
+            let recentred = Recentred { stats, to_shift: Centre::Mean.to_shift(stats)? };
+            let square = recentred.square();
             let tau = if square > 0.0 { square } else { 1.0 };
-            let eps_tau = eps * tau;
-            Terms { stats, to_shift: to_mean()?, plain_mean: false, eps_tau }.outcome(1, context)
+            let (to_shift, eps_tau) = (recentred.to_shift, eps * tau);
+            Terms { stats, to_shift, plain_mean: false, eps_tau }.outcome(1, context)
         }
         Variant::Official => {
             let stats = official::unit_rows(inputs, stats, context)?;
-            let to_shift = copied(&stats.shift, CENTRE)?; // about zero
-            let terms = Terms { stats: &stats, to_shift, plain_mean: false, eps_tau: eps };
-            let about_zero = Recentred { stats: &stats, to_shift: copied(&stats.shift, CENTRE)? };
+            let about_zero = Recentred { stats: &stats, to_shift: Centre::Zero.to_shift(&stats)? };
             let rank = official::rank(&about_zero, context)?;
+            let to_shift = about_zero.to_shift;
+            let terms = Terms { stats: &stats, to_shift, plain_mean: false, eps_tau: eps };
             let mut outcome = terms.outcome(rank.max(1), context)?;
             outcome.details.push(("rank", Detail::Number(rank as f64)));
             Ok(outcome)

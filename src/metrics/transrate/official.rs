@@ -53,10 +53,7 @@ pub(super) fn unit_rows(
         problem: "variant \"official\" divides every row by its norm, which statistics do not hold \
                   and variants \"paper\" and \"trace\" do not need",
     })?;
-    if samples.n_samples() != stats.n_samples() {
-        let (actual, expected) = (samples.n_samples(), stats.n_samples());
-        return Err(Error::OtherSamples { actual, expected });
-    }
+    stats.check_samples(samples)?;
     let n_features = stats.n_features() as f64;
     let rows = UnitRows {
         rows: samples.features,
