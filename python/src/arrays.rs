@@ -61,8 +61,14 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Features<'py> {
 const CLASSES: &str = "the names of the classes";
 
 /// The name of a class.
+///
+/// Text of Python may have characters beyond Unicode, which NumPy makes of any 32 bits. Its UTF-8 is
+/// none then, and `PyString::to_str` does not look.
 pub(crate) fn class_name(text: &Bound<'_, PyAny>) -> PyResult<Arc<str>> {
-    Ok(shared(text.cast::<PyString>()?.to_str()?, CLASSES).map_err(CoreError)?)
+    let bytes = text.cast::<PyString>()?.encode_utf8()?;
+    let text = std::str::from_utf8(bytes.as_bytes())
+        .map_err(|_| named("DataError", format!("{CLASSES} hold text that is not Unicode")))?;
+    Ok(shared(text, CLASSES).map_err(CoreError)?)
 }
 
 /// What a Python sequence or dict lists, each as `one` reads it.

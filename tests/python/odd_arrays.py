@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -103,6 +104,27 @@ def read_only(array: Any) -> Any:
     return out
 
 
+def beyond_unicode(array: Any) -> Any:
+    """Return text of characters that Unicode does not have, as NumPy makes of any 32 bits."""
+    codes = 0x110000 + np.arange(2 * array.size, dtype=np.uint32) // 2 % 3
+    return codes.view("U2").reshape(array.shape)
+
+
+def holds_itself(array: Any) -> Any:
+    rows: list[Any] = array.tolist()
+    rows[-1] = rows
+    return rows
+
+
+class RaisingInt(int):
+    """An integer that does not convert to one of C."""
+
+    def __index__(self) -> int:
+        raise KeyError("not today")
+
+    __int__ = __index__
+
+
 def strided(array: Any) -> Any:
     for axis in range(array.ndim):
         array = np.repeat(array, axis + 2, axis=axis)
@@ -191,4 +213,16 @@ OTHER: dict[str, Callable[[Any], Any]] = {
     "largest integers": lambda a: np.full(a.shape, 2**63 - 1),
     "unsigned": lambda a: np.full(a.shape, 2**64 - 1, np.uint64),
     "none": lambda a: [None] * len(a),
+    "beyond Unicode": beyond_unicode,
+    "beyond Unicode, one character": lambda a: np.full(a.shape, 0x110000, np.uint32).view("U1"),
+    "beyond Unicode, foreign": lambda a: beyond_unicode(a).astype(">U2"),
+    "beyond Unicode, in a list": lambda a: [*beyond_unicode(a)],
+    "lone surrogates": lambda a: np.array(["\ud800", "\udfff"])[np.arange(a.size) % 2].reshape(
+        a.shape
+    ),
+    "a list that holds itself": holds_itself,
+    "lists in lists": lambda a: [functools.reduce(lambda v, _: [v], range(100), 1.0)] * len(a),
+    "lists in text": lambda a: np.full(a.shape, "[" * 10_000 + "]" * 10_000, object),
+    "integers of 5,000 digits": lambda a: [10**5000] * len(a),
+    "integers that raise": lambda a: [RaisingInt(1)] * len(a),
 }

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from forged_states import bases, fields, mutate, sealed, use
 from metric_tester import MetricTester
-from odd_arrays import OTHER, SAME
+from odd_arrays import OTHER, SAME, beyond_unicode
 
 import transferability as tx
-from transferability import DataError, DtypeError, InternalError, NumericalError, Stats
+from transferability import DataError, DtypeError, InternalError, NumericalError, Stats, _core
 from transferability._metric.registry import metric_specs
 from transferability.errors import OutOfMemoryError
 
@@ -170,6 +170,63 @@ def test_memory_for_labels_is_asked_for_with_its_size(argument: str) -> None:
             tx.score(**(given | {argument: np.broadcast_to(value, TOO_MANY)}))
     with pytest.raises(DataError, match="than can be addressed"):
         tx.score(**(given | {argument: np.broadcast_to(np.uint8(1), 2**61)}))
+
+
+def test_broadcast_text_is_no_feature_matrix() -> None:
+    with pytest.raises(DtypeError, match=r"features\[0, 0\] is the text 'a'"):
+        tx.logme(np.broadcast_to("a", (TOO_MANY, 3)), [0, 1])
+
+
+def test_the_core_takes_no_text_beyond_unicode() -> None:
+    """Its strings are UTF-8 by contract; what Python encodes of such text is none."""
+    names = beyond_unicode(np.arange(3)).tolist()
+    with pytest.raises(DataError, match="not Unicode"):
+        _core.Stats().update_labels(np.eye(6), np.arange(6) % 3, names, None, 1)
+
+
+def odd_columns() -> dict[str, Any]:
+    """Return columns that their packages cannot convert to objects of Python, or to NumPy."""
+    import pandas
+    import polars
+    import pyarrow as pa
+
+    late = np.full(N, 2**62)
+    return {
+        "a zone that nobody knows": pa.array(np.arange(N), pa.timestamp("us", tz="Nowhere/City")),
+        "a timestamp of no calendar": pa.array(late, pa.timestamp("s")),
+        "a time of no day": pa.Array.from_buffers(
+            pa.time64("us"), N, [None, pa.py_buffer(late.tobytes())]
+        ),
+        "a duration of polars": polars.Series(late).cast(polars.Duration("ms")),
+        "a panic of polars": polars.Series(late).cast(polars.Datetime("ms")),
+        "128 bits": polars.Series(np.arange(N)).cast(polars.Int128),
+        "two levels": pandas.MultiIndex.from_arrays([np.arange(N)] * 2),
+    }
+
+
+def test_columns_that_their_packages_cannot_convert() -> None:
+    import polars
+    import pyarrow as pa
+
+    given = CASES["logme"].given
+    for kind, column in odd_columns().items():
+        forms = [column]
+        if isinstance(column, pa.Array):
+            forms.append(pa.table({"a": column}))
+        if isinstance(column, polars.Series):
+            forms.append(polars.DataFrame({"a": column}))
+        for form in forms:
+            for argument in ("features", "labels"):
+                try:
+                    tx.logme(**{**given, argument: form})
+                except Exception as error:
+                    check_error(error, f"{kind}, {argument}", argument)
+
+
+def test_labels_that_are_long_and_full_of_colons() -> None:
+    """A list of labels may be a list of files, of which ``file:key`` names an array."""
+    with pytest.raises(DataError, match="labels has a string of 3,000,000 characters"):
+        tx.rank({"a": np.eye(4)}, [":" * 3_000_000, "b"] * 2)
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])

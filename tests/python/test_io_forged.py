@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from transferability import DataError
+from transferability.io import open_features
+
 pa = pytest.importorskip("pyarrow")
 
 ROWS, WIDTH = 12, 5
@@ -103,3 +106,11 @@ def test_arrow_files_that_lie_are_refused(tmp_path: Path) -> None:
         timeout=60,
     )
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+@pytest.mark.parametrize("text", ["-" * 9999, "1" + "+1" * 4900, "[" * 4000, "(" * 150 + ")" * 150])
+def test_headers_of_npy_that_are_nested_too_deeply(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "forged.npy"
+    path.write_bytes(b"\x93NUMPY\2\0" + len(text).to_bytes(4, "little") + text.encode())
+    with pytest.raises(DataError, match=r"forged\.npy"):
+        open_features(path)

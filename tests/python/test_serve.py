@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 from http_service import TOKEN, Service, arrow, npy, npz
+from odd_arrays import beyond_unicode
 
 import transferability as tx
 
@@ -295,6 +296,7 @@ def pickled() -> bytes:
         (npy(X, Y[:-1]), NPY, 422, "119 entries but features has 120 rows"),
         (npy(X[0], Y), NPY, 422, "2-D"),
         (npy(np.where(X > 2, np.nan, X), Y), NPY, 422, "NaN"),
+        (npy(X, beyond_unicode(Y)), NPY, 422, "not Unicode"),
         (npy(X, Y, Y), NPY, 400, "after its 2 arrays"),
         (header("(10, 10000000000000)"), NPY, 400, "declares 800000000000000 bytes"),
         (header("(1000000000000000000,)", "|V0"), NPY, 413, "max_samples"),
@@ -325,6 +327,9 @@ def test_arrow_that_cannot_be_used(service: Service) -> None:
         answer = service.score(arrow(pa.table({"features": features, "labels": Y})), "", STREAM)
         assert (answer.status, answer.json["error"]) == (422, error), answer.json
         assert text in answer.json["detail"]
+    zone = pa.array(np.arange(120), pa.timestamp("us", tz="Nowhere/City"))
+    answer = service.score(arrow(pa.table({"a": zone, "labels": Y})), "", STREAM)
+    assert (answer.status, answer.json["error"]) == (422, "DataError"), answer.json
     answer = service.score(arrow(pa.table({})), "", STREAM)
     assert (answer.status, "no columns" in answer.json["detail"]) == (400, True)
 
@@ -360,6 +365,7 @@ def test_shapes_that_lie(service: Service, shape: str) -> None:
         ("?options=%5B1%5D", "give an object"),
         ("?options=%7B%22k%22:NaN%7D", "NaN is no number of JSON"),
         ("?options=" + "%5B" * 5000, "options is not JSON"),
+        ("?metrics=knn&options=%7B%22k%22:" + "[" * 900 + "]" * 900 + "%7D", "8 levels deep"),
         ("?task=auto&task=auto", "task is given twice"),
         ("?metrics=%FF", "percent-encoding"),
         ("?n_threads=4", "unknown query parameter 'n_threads'"),
@@ -731,6 +737,17 @@ def test_sigterm_finishes_what_runs_and_refuses_what_comes(tmp_path: Path) -> No
     assert not Path(f"/proc/{worker}").exists()
     assert [*tmp_path.iterdir()] == []
     assert [line["event"] for line in running.logs][-1] == "stopped"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_signals_of_a_terminal_leave_nothing(tmp_path: Path, number: int) -> None:
+    running = Service("--workers", "1", TMPDIR=str(tmp_path))
+    try:
+        running.process.send_signal(number)
+        assert running.process.wait(10) == 0
+    finally:
+        running.kill()
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_a_service_that_is_killed_leaves_no_workers(tmp_path: Path) -> None:

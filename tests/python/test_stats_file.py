@@ -154,6 +154,7 @@ def test_notes_that_do_not_fit_are_refused() -> None:
         {"target": {**of_target, "task": "regression"}},
         {"target": {**of_target, "extra": 1}},
         {"warnings": 3},
+        {"seconds": 10**400},
         {"feature_names": ["a"]},
         {"feature_names": "abc"},
         {"more": 1},

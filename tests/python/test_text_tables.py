@@ -328,6 +328,13 @@ def test_encodings_that_a_file_does_not_tell(
     assert items(read_data(path, encoding=remedy)) == texts
 
 
+def test_lines_of_json_that_are_nested_too_deeply(tmp_path: Path) -> None:
+    path = tmp_path / "d.jsonl"
+    path.write_text('{"text": "a", "label": 1}\n' + "[" * 100_000)
+    with pytest.raises(DataError, match="line 2"):
+        read_data(path)
+
+
 def test_the_place_of_a_byte_is_said(tmp_path: Path) -> None:
     path = tmp_path / "d.csv"
     path.write_bytes(b"text,label\na,1\nb\xe9,2\n")

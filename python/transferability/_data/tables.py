@@ -305,7 +305,7 @@ def _read_json_lines(path: Path, options: TextOptions) -> Columns:
         for number, line in enumerate(file, start=1):
             try:
                 rows += [json.loads(line)] if line.strip() else []
-            except json.JSONDecodeError as error:
+            except (ValueError, RecursionError) as error:
                 raise DataError(f"{path} cannot be read: line {number}: {error}") from error
     if not all(isinstance(row, dict) for row in rows):
         raise DataError(f"{path}: every line must be an object with named values")

@@ -54,7 +54,7 @@ def index_columns(
     """
     try:
         listed = json.loads((metadata or {})[b"pandas"])["index_columns"]
-    except (KeyError, TypeError, ValueError):  # none, or not as pandas writes it
+    except (KeyError, RecursionError, TypeError, ValueError):  # none, or not as pandas writes it
         listed = None
     # A RangeIndex is listed as a mapping, and has no column.
     known = listed if isinstance(listed, list) else []

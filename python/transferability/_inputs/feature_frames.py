@@ -10,13 +10,14 @@ package has been imported.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, DtypeError
+from ..errors import DataError, DtypeError, TransferabilityError
 from . import arrow
 from .columns import Names, index_columns, quote_names
 from .integers import check_extremes, stack_columns
@@ -31,8 +32,8 @@ from .lists import (
     stack_cells,
 )
 
-__all__ = ["Frame", "drop_index", "instance_of", "is_arrow_table", "read_frame", "read_list_column"]
-
+__all__ = ["Frame", "drop_index", "instance_of", "is_arrow_table", "name_errors", "read_frame"]
+__all__ += ["read_list_column"]
 
 _SHOWN = 5  # a message describes so many columns
 
@@ -53,18 +54,39 @@ def instance_of(value: object, module: str, name: str) -> bool:
 
 def read_frame(value: Any, name: str) -> Frame | None:
     """Read a frame or a table; return None for anything else. `name` is for messages."""
-    value = drop_index(value)
-    if instance_of(value, "polars", "Series") and hasattr(value.dtype, "fields"):
-        value = value.struct.unnest()  # its fields have names
-    if instance_of(value, "pandas", "DataFrame"):
-        return _from_pandas(value, name)
-    if instance_of(value, "polars", "DataFrame"):
-        return _from_polars(value, name)
     if instance_of(value, "polars", "LazyFrame"):
         raise DtypeError(f"{name} is a lazy frame of polars; pass {name}.collect()")
-    if is_arrow_table(value):
-        return _from_arrow(value, name)
+    with name_errors(value, name):
+        value = drop_index(value)
+        if instance_of(value, "polars", "Series") and hasattr(value.dtype, "fields"):
+            value = value.struct.unnest()  # its fields have names
+        if instance_of(value, "pandas", "DataFrame"):
+            return _from_pandas(value, name)
+        if instance_of(value, "polars", "DataFrame"):
+            return _from_polars(value, name)
+        if is_arrow_table(value):
+            return _from_arrow(value, name)
     return None
+
+
+@contextmanager
+def name_errors(value: object, name: str) -> Iterator[None]:
+    """Raise what other packages raise of a frame or a column as a ``DataError`` with its name.
+
+    Their dates may be in no calendar and no known time zone, and their numbers wider than NumPy's.
+    """
+    try:
+        yield
+    except (TransferabilityError, MemoryError):
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise  # Ctrl-C, not a panic of polars
+        reason = str(error).rstrip(".")
+        raise DataError(
+            f"{name} of type {type(value).__name__} does not convert to an array: {reason}; "
+            f"convert its columns to numbers or strings"
+        ) from error
 
 
 def is_arrow_table(value: object) -> bool:

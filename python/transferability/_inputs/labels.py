@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from .._util.memory import no_memory_for
 from ..errors import DataError, DtypeError
 from .arrays import as_array, check_room, instance_of, is_bfloat16
-from .feature_frames import drop_index
+from .feature_frames import drop_index, name_errors
+from .lists import check_text
 
 __all__ = [
     "IGNORED",
@@ -53,6 +54,7 @@ def read_labels(labels: Any, name: str = "labels") -> tuple[NDArray[Any], tuple[
 def _read(labels: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
     array, notes = _to_array(labels, name)
     check_room(array, name)
+    check_text(array, name)
     if array.dtype.kind in "OTS" and array.ndim:
         array = _from_objects(name, array.astype(object))
     if array.ndim == 0 and array.dtype == object:
@@ -145,16 +147,17 @@ def _to_array(labels: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
         return labels, ()
     if isinstance(labels, np.ndarray):  # of a subclass
         return as_array(labels, name)
-    labels = drop_index(labels)
-    if any(instance_of(labels, "pandas", kind) for kind in ("Series", "DataFrame", "Index")):
-        _refuse(name, np.asarray(labels.isna()))
-        return labels.to_numpy(), ()
-    if instance_of(labels, "polars", "Series"):
-        _refuse(name, labels.is_null().to_numpy())
-        return labels.to_numpy(), ()
-    if instance_of(labels, "polars", "DataFrame"):
-        _refuse(name, np.column_stack([column.is_null().to_numpy() for column in labels]))
-        return labels.to_numpy(), ()
+    with name_errors(labels, name):
+        labels = drop_index(labels)
+        if any(instance_of(labels, "pandas", kind) for kind in ("Series", "DataFrame", "Index")):
+            _refuse(name, np.asarray(labels.isna()))
+            return labels.to_numpy(), ()
+        if instance_of(labels, "polars", "Series"):
+            _refuse(name, labels.is_null().to_numpy())
+            return labels.to_numpy(), ()
+        if instance_of(labels, "polars", "DataFrame"):
+            _refuse(name, np.column_stack([column.is_null().to_numpy() for column in labels]))
+            return labels.to_numpy(), ()
     if isinstance(labels, (list, tuple)):
         return _from_list(labels, name)
     array, notes = as_array(labels, name)

@@ -7,6 +7,7 @@ fit, and what to do about it.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
@@ -17,6 +18,8 @@ from ..errors import DataError, DtypeError
 
 __all__ = [
     "LEAVE_OUT",
+    "check_text",
+    "check_unicode",
     "describe_cell",
     "find_odd",
     "is_missing",
@@ -29,7 +32,12 @@ __all__ = [
 ]
 
 _NUMBERS = "fiub"
+_MOST_DIMENSIONS = 64  # of an array
 _COMPLEX = (complex, np.complexfloating)
+_BEYOND_UNICODE = (
+    "{} hold text that is not Unicode (characters beyond U+10FFFF, as of an array that is damaged "
+    "or was never text); give text or numbers"
+)
 LEAVE_OUT = "leave it out, or encode it as numbers"
 
 
@@ -99,6 +107,8 @@ def is_missing(cell: object) -> bool:
 def describe_cell(cell: object) -> tuple[str, str]:
     """Return what a cell is that is neither a number nor a list, and what to do about it."""
     shown = shorten(cell)
+    if isinstance(cell, str):
+        cell = ascii(cell)[1:-1]  # NumPy makes characters that no method of str takes
     if isinstance(cell, str) and isinstance(_parse(cell), list):
         return f"the text {shown}", "read the lists from the text first, with json.loads"
     if isinstance(cell, str) and cell.strip().startswith(("[", "(")):
@@ -118,7 +128,10 @@ def describe_cell(cell: object) -> tuple[str, str]:
 
 def shorten(cell: object) -> str:
     """Return a cell for a message, cut if it is long."""
-    shown = repr(str(cell) if isinstance(cell, str) else cell)
+    try:
+        shown = repr(str(cell) if isinstance(cell, str) else cell)
+    except Exception:  # of any class: ``__repr__`` is foreign code, and huge integers have none
+        shown = f"<{type(cell).__name__}>"
     return shown if len(shown) <= 32 else f"{shown[:31]}…"
 
 
@@ -155,8 +168,11 @@ def refuse_uneven(where: str, row: int, shape: tuple[int, ...], first: tuple[int
     )
 
 
-def refuse_uneven_rows(rows: Iterable[Any], where: str) -> None:
-    """Raise with the first of some rows that is missing or of another shape than row 0."""
+def refuse_uneven_rows(rows: Iterable[Any], where: str, depth: int = _MOST_DIMENSIONS) -> None:
+    """Raise with the first of some rows that is missing or of another shape than row 0.
+
+    Rows of rows are searched to this depth: a list may hold itself.
+    """
     first = None
     for i, row in enumerate(rows):
         if is_missing(row):
@@ -164,7 +180,10 @@ def refuse_uneven_rows(rows: Iterable[Any], where: str) -> None:
         try:
             shape = np.shape(row)
         except ValueError:
-            refuse_uneven_rows(row, f"{where}, row {i}")
+            if depth and isinstance(row, (list, tuple)):
+                refuse_uneven_rows(row, f"{where}, row {i}", depth - 1)
+            return
+        except Exception:  # of any class: numbers may be foreign code
             return
         if first is not None and shape != first:
             refuse_uneven(where, i, shape, first)
@@ -216,6 +235,7 @@ def _refuse_objects(array: NDArray[Any], where: str) -> NoReturn:
 
 def refuse_kind(array: NDArray[Any], where: str) -> NoReturn:
     """Raise for an array of objects or text, with the first value that is no number."""
+    check_text(array, where)
     what = f"{where} must hold real numbers, got dtype {array.dtype}"
     if (odd := find_odd(array)) is None:
         raise DtypeError(f"{what}; convert it with np.asarray({where}).astype(np.float64)")
@@ -223,8 +243,33 @@ def refuse_kind(array: NDArray[Any], where: str) -> NoReturn:
     raise DtypeError(f"{what}: {where}[{', '.join(map(str, odd[0]))}] is {cell}; {fix}")
 
 
+def check_text(array: NDArray[Any], where: str) -> None:
+    """Raise for an array of NumPy's text with characters that Unicode does not have.
+
+    NumPy makes any 32 bits a character; Python cannot convert such text, or makes no UTF-8 of it.
+    """
+    if array.dtype.kind == "U" and array.size and array.dtype.itemsize:
+        array = array[tuple(slice(1) if step == 0 else slice(None) for step in array.strides)]
+        codes = np.dtype(np.uint32).newbyteorder(array.dtype.byteorder)
+        if np.ascontiguousarray(array).view(codes).max() > sys.maxunicode:
+            raise DataError(_BEYOND_UNICODE.format(where))
+
+
+def check_unicode(name: str, texts: Iterable[str]) -> None:
+    """Raise for texts without UTF-8, in which the native module reads them."""
+    try:
+        "".join(texts).encode().decode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{name} hold text that is not Unicode (lone surrogates, as of bytes that were decoded "
+            f"in another encoding); decode it again, for example with os.fsencode(label).decode()"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(_BEYOND_UNICODE.format(name)) from error
+
+
 def _parse(text: str) -> object:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

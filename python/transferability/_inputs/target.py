@@ -19,6 +19,7 @@ from .._util.memory import no_memory_for
 from ..errors import DataError, DtypeError
 from .arrays import as_contiguous, check_choice
 from .labels import encode_labels, is_text, name_columns, read_labels
+from .lists import check_unicode
 from .task import MAX_WHOLE, count_values, decide_rows_task, decide_task, find_short_span, promote
 from .texts import shorten
 
@@ -336,13 +337,7 @@ def _read_strings(array: NDArray[Any], warnings: tuple[str, ...]) -> Target:
     """Encode string classes as indices into their sorted names."""
     _check_one_class_per_row(array)
     names, ids = encode_labels(array)
-    try:
-        "".join(names).encode()
-    except UnicodeEncodeError as error:
-        raise DataError(
-            "labels hold text that is not Unicode (lone surrogates, as of bytes that were decoded "
-            "in another encoding); decode it again, for example with os.fsencode(label).decode()"
-        ) from error
+    check_unicode("labels", names)
     ids, known = ids.astype(np.int64), tuple(names)
     return Target("auto", "", ids=ids, names=known, warnings=warnings, kind="U")
 

@@ -45,7 +45,14 @@ def from_bytes(data: object, *, trusted: bool = False) -> tuple[_core.Stats, Fac
     inner, notes = _core.from_bytes(data, trusted=trusted)
     try:
         return inner, _from_json(inner, json.loads(notes))
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (
+        AttributeError,
+        KeyError,
+        OverflowError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise DataError(
             f"this is no usable file of statistics: its notes do not fit them ({error})"
         ) from error

@@ -80,9 +80,11 @@ def format_of(path: Path, is_labels: bool = False) -> FormatSpec:
 def split_key(name: str | os.PathLike[str]) -> tuple[Path, str | None]:
     """Split ``file:key``; only a file that may hold several arrays can be followed by a key."""
     text, suffixes = os.fspath(name), suffixes_of("container", "table")
-    for at in range(len(text) - 1, 0, -1):
-        if text[at] == ":" and text[:at].lower().endswith(suffixes):
+    longest, at = max(map(len, suffixes)), text.rfind(":", 1)
+    while at > 0:  # a text that is no path may be long, and full of colons
+        if text[max(0, at - longest) : at].lower().endswith(suffixes):
             return Path(text[:at]), text[at + 1 :]
+        at = text.rfind(":", 1, at)
     return Path(text), None
 
 

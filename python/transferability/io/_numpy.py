@@ -106,7 +106,10 @@ def _read_header(
             f"{where} declares a header of {length} bytes but holds {rest}: damaged or truncated"
         )
     file.seek(start)
-    return read(file)
+    try:
+        return read(file)
+    except MemoryError as error:  # of Python's parser: a header is short, and needs no memory
+        raise DataError(f"{where} has a header that cannot be parsed: damaged") from error
 
 
 def _open_npy(path: Path, selection: Selection) -> Reader:

@@ -47,7 +47,10 @@ def names_labels(labels: object) -> bool:
 
 def _is_file(value: object, suffixes: tuple[str, ...]) -> bool:
     if isinstance(value, str):
-        return split_key(value)[0].suffix.lower() in suffixes
+        try:
+            return split_key(value)[0].suffix.lower() in suffixes
+        except SystemError:  # of a character beyond Unicode, which NumPy can make
+            return False
     return isinstance(value, os.PathLike)
 
 

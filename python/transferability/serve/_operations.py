@@ -35,6 +35,7 @@ ARRAYS = {
 }
 STATE = {"application/x-transferability-stats": ".stats"}
 JSON = {"application/json": ".json"}
+_MOST_LEVELS = 8  # of lists and objects in the options of metrics
 _TASKS = ("auto", "classification", "regression", "multilabel")
 
 
@@ -77,7 +78,20 @@ def parse_options(text: str) -> dict[str, Any]:
         ) from None
     if not isinstance(options, dict):
         raise unusable(f'options is {text[:50]!r}; give an object such as {{"k": 10}}')
+    if _nests(options, _MOST_LEVELS):
+        raise unusable(
+            f"options has lists or objects within each other, over {_MOST_LEVELS} levels deep; "
+            f'give an object such as {{"k": 10}}'
+        )
     return options
+
+
+def _nests(value: Any, levels: int) -> bool:
+    """Return whether a value of JSON has lists and objects within each other beyond some levels."""
+    if not isinstance(value, (dict, list)):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return not levels or any(_nests(each, levels - 1) for each in inner)
 
 
 def _refuse_constant(name: str) -> float:

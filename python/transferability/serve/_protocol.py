@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +25,8 @@ _REFUSED = 64
 _FREE_CHUNKS, _LEAST_CHUNK = 1000, 128
 #: Open files beside those of connections, bodies and workers: libraries, the folder, the log.
 _OTHER_FILES = 64
+#: Connections that the event loop accepts at a time, twice: it closes surplus ones later.
+_BURST = 2 * 2048
 
 
 class _Parser(h11.Connection):
@@ -119,7 +122,7 @@ class Protocol(H11Protocol):
 
 
 def fit_connections(settings: Settings) -> Settings:
-    """Allow as many open files as the settings need, or settings fewer connections, with a note.
+    """Allow as many open files as the settings need, or set fewer connections, with a note.
 
     A connection takes a file, and another one while statistics are downloaded.
     """
@@ -127,14 +130,15 @@ def fit_connections(settings: Settings) -> Settings:
     needed = 2 * settings.max_connections + others
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = resource.RLIM_INFINITY
-    if soft == unlimited or soft >= needed:
-        return settings
-    granted = needed if hard == unlimited else min(needed, hard)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (granted, hard))
-    except (OSError, ValueError):  # the system has another limit
-        granted = soft
-    if granted == needed:
+    granted = soft
+    for wanted in (needed + _BURST, needed):
+        if granted == unlimited or granted >= wanted:
+            return settings
+        most = wanted if hard == unlimited else min(wanted, hard)
+        with suppress(OSError, ValueError):  # the system has another limit
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+            granted = most
+    if granted >= needed:
         return settings
     most = max(1, (granted - others) // 2)
     LOG.warning("fewer connections: open files are limited", extra={"max_connections": most})

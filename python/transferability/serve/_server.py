@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import tempfile
 import time
@@ -71,7 +72,7 @@ class _Server(uvicorn.Server):
 
 
 def serve(settings: Settings) -> None:
-    """Serve until a signal comes: SIGTERM or SIGINT; a second one ends at once.
+    """Serve until a signal comes: SIGTERM, SIGINT or SIGHUP; a second one ends at once.
 
     Raises DataError if the address cannot be bound.
     """
@@ -93,6 +94,8 @@ def serve(settings: Settings) -> None:
             timeout_graceful_shutdown=5,
         )
         server = _Server(config, app, settings)
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # the terminal may be closed
+            signal.signal(signal.SIGHUP, server.handle_exit)
         try:
             asyncio.run(server.serve([listener]))
         finally:

@@ -47,6 +47,7 @@ _TAKEN = {
     if parameter.kind is not inspect.Parameter.VAR_KEYWORD
 }
 _REMEMBERED = 64  # engines
+_FRAMES = 20  # the innermost ones, of the trace of an error
 #: Address space beside that of computations: scratch memory of threads, arenas, libraries.
 _HEADROOM = 1 << 30
 _GRACE = 5.0  # seconds beyond the limit, after which the system ends a worker
@@ -200,7 +201,7 @@ def answer(worker: Worker, request: dict[str, Any]) -> str:
         if told["status"] == 500:  # the places in the code, without texts that may quote data
             told["trace"] = [
                 f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
-                for frame in traceback.extract_tb(error.__traceback__)
+                for frame in traceback.extract_tb(error.__traceback__, -_FRAMES)
             ]
         return json.dumps({"problem": told})
 
