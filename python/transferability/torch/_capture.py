@@ -152,10 +152,11 @@ class Capture:
                 tensor = select_features(output, module)
                 if tensor is not None and self.transform is not None:
                     state.found[layer.name] = self.transform(layer, tensor)
+                elif tensor is not None and tensor.is_inference():
+                    state.found[layer.name] = tensor.clone()  # its changes are not counted
                 elif tensor is not None:
                     state.found[layer.name] = tensor.detach()
-                    if not tensor.is_inference():
-                        state.versions[layer.name] = tensor._version
+                    state.versions[layer.name] = tensor._version
 
 
 def _place_of_mask(module: nn.Module) -> tuple[int, str] | None:
