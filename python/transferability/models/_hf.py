@@ -13,6 +13,7 @@ from ..errors import DataError
 from . import _fingerprint
 from ._audio import AudioModel, Sounds, load_sound_processor
 from ._inputs import Images, Texts
+from ._installed import find_library
 from ._loading import is_offline, list_paths, loading, parse_dtype
 from ._model import TorchModel
 from ._spec import ModelSpec, SourceSpec
@@ -93,6 +94,7 @@ def load_image_processor(transformers: Any, name: Any, **arguments: Any) -> Imag
     """Load the preprocessing of images."""
     processor = transformers.AutoImageProcessor.from_pretrained(name, **arguments)
     config = {k: v for k, v in processor.to_dict().items() if "name_or_path" not in k}
+    config["library"] = find_library("transformers")
     return Images(lambda images: processor(images, return_tensors="pt"), config)
 
 
