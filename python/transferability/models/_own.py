@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from ._loading import parse_dtype
 from ._model import Model, TorchModel
 from ._taps import Taps, find_blocks, find_last_linear, find_stages
 
-__all__ = ["CallableModel", "open_own"]
+__all__ = ["CallableModel", "keep_state", "open_own"]
 
 
 def open_own(
@@ -37,6 +38,37 @@ def open_own(
         own_name: str = getattr(value, "__name__", type(value).__name__)
         return CallableModel(name or own_name, value)
     return None
+
+
+@contextmanager
+def keep_state(value: Any, dtype: str | None) -> Iterator[None]:
+    """Restore the modes, device and number format of a module that :func:`open_own` opens.
+
+    With a `dtype`, the tensors as they were are held beside the converted ones, and come back.
+    """
+    module = value[0] if isinstance(value, tuple) and len(value) == 2 else value
+    if not instance_of(module, "torch.nn", "Module"):
+        yield
+        return
+    training = [part for part in module.modules() if part.training]
+    held = [
+        (table, name, tensor.device, tensor.dtype, None if dtype is None else tensor.data)
+        for part in module.modules()
+        for table in (part._parameters, part._buffers)
+        for name, tensor in table.items()
+        if tensor is not None
+    ]
+    try:
+        yield
+    finally:
+        for part in training:  # module.train() would include frozen parts
+            part.training = True
+        for table, name, device, number, data in held:
+            now = table[name]
+            if (now.device, now.dtype) != (device, number):
+                now.data = now.data.to(device, number) if data is None else data
+                if now.grad is not None:
+                    now.grad.data = now.grad.data.to(device, number)
 
 
 class CallableModel(Model):
