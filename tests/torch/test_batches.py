@@ -760,3 +760,21 @@ def test_a_forward_pass_of_an_instance_outlives_its_compilation() -> None:
     assert module.forward is not doubled
     undo()
     assert module.forward is doubled
+
+
+@pytest.mark.parametrize("kind", ["tensor", "tuple", "mapping"])
+def test_a_preprocessing_may_fill_its_batch_again(kind: str) -> None:
+    """Batches are prepared while the model runs on the one before."""
+    x = np.random.default_rng(0).normal(size=(640, 4)).astype(np.float32)
+    labels = (x[:, 0] > 0).astype(np.int64)
+    held = torch.empty(32, 4)
+
+    def refill(items: list[Any]) -> Any:
+        held[: len(items)] = torch.from_numpy(np.stack(items))
+        view = held[: len(items)]
+        return {"tensor": view, "tuple": (view,), "mapping": {"input": view}}[kind]
+
+    module = nn.Linear(4, 6)
+    pairs = {"refilled": (module, refill), "fresh": module}
+    ranking = tx.rank_models(pairs, (x, labels), cache=False, isolate=False)
+    assert ranking["refilled"].logme == ranking["fresh"].logme

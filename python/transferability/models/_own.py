@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import copy
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -146,9 +147,25 @@ class _UserPreprocessing:
         self._collate, self.kind = collate, str(getattr(model, "kind", "array"))
 
     def __call__(self, raw: Sequence[Any]) -> Any:
-        return list(raw) if self._collate is None else self._collate(list(raw))
+        return list(raw) if self._collate is None else _copy_batch(self._collate(list(raw)))
 
     def config(self) -> dict[str, object]:
         if self._collate is None:
             return {"preprocessing": "none"}
         return {"collate": _fingerprint.hash_callable(self._collate)}
+
+
+def _copy_batch(batch: Any) -> Any:
+    """Copy the arrays of a batch: a function may fill them again, while this batch waits."""
+    if instance_of(batch, "torch", "Tensor"):
+        return batch.clone()
+    if isinstance(batch, np.ndarray):
+        return batch.copy()
+    if isinstance(batch, MutableMapping):
+        copied = copy.copy(batch)  # of its own class, which may carry more than its entries
+        for key, value in batch.items():
+            copied[key] = _copy_batch(value)
+        return copied
+    if type(batch) in (tuple, list):
+        return type(batch)(map(_copy_batch, batch))
+    return batch
