@@ -229,3 +229,41 @@ def test_the_batch_of_transformer_layers_may_be_second(batch_first: bool, is_dec
     expected = output.mean(1 if batch_first else 0)
     for name in ("", "layers.1"):
         np.testing.assert_allclose(ex.features[name], expected, atol=1e-6)
+
+
+class _MasksItself(nn.Module):
+    """Makes the mask of its encoder from its own input, as models of words do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        self.embedding, self.norm = nn.Embedding(20, 8), nn.LayerNorm(8)
+        self.encoder = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        inner = self.encoder(self.embedding(ids), src_key_padding_mask=ids == 0)
+        return self.norm(inner)
+
+
+@pytest.mark.parametrize("layer", ["embedding", "norm", ""])
+@pytest.mark.parametrize("collects", [False, True])
+def test_padding_that_is_hidden_from_other_layers_only_is_said(layer: str, collects: bool) -> None:
+    model, ids = _MasksItself().eval(), torch.randint(1, 20, (5, 7))
+
+    def run(ids: torch.Tensor, **given: Any) -> Any:
+        with extract(model, ["encoder", layer], keep_features=True) as ex:
+            for _ in range(2):
+                if collects:
+                    model(ids)
+                    ex.collect([0, 1, 0, 1, 0], **given)
+                else:
+                    ex.update(ids, [0, 1, 0, 1, 0], **given)
+        return ex.features[layer]
+
+    run(ids)  # nothing is hidden
+    ids[:, 4:] = 0
+    with pytest.warns(TransferabilityWarning, match=f"layer '{layer}' counts padding") as said:
+        every = run(ids)
+    assert len(said) == 1
+    np.testing.assert_array_equal(run(ids, attention_mask={layer: None}), every)
+    assert not np.allclose(run(ids, attention_mask=ids != 0), every)
