@@ -349,3 +349,13 @@ def test_inputs_are_not_rounded_to_the_format_of_whole_parameters() -> None:
     with torch.no_grad():
         inner = module.two(module.one(module.stem(torch.as_tensor(x).float())))
     np.testing.assert_array_equal(encode(model, list(x)), inner)
+
+
+@pytest.mark.parametrize("wrong", [{"dtype": "float31"}, {"device": "cpus"}])
+def test_a_module_that_is_not_opened_is_left_as_it_was(wrong: dict[str, str]) -> None:
+    module = Twice().train()
+    before = dict(module.named_modules())
+    with pytest.raises(DataError, match=next(iter(wrong))):
+        models.open_model(module, **wrong)  # type: ignore[arg-type]
+    assert all(part.training for part in module.modules())
+    assert dict(module.named_modules()) == before

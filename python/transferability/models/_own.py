@@ -16,7 +16,7 @@ from ..errors import DataError, DtypeError
 from . import _fingerprint
 from ._inputs import Arrays
 from ._loading import parse_dtype
-from ._model import Model, TorchModel
+from ._model import Model, TorchModel, choose_device
 from ._taps import Taps, find_blocks, find_last_linear, find_stages
 
 __all__ = ["CallableModel", "keep_state", "open_own"]
@@ -124,7 +124,8 @@ def _open_module(
             f"list of items to a batch"
         )
     inputs = Arrays() if collate is None else _UserPreprocessing(module, collate)
-    module = module.eval().to(dtype=parse_dtype(dtype))
+    number, device = parse_dtype(dtype), choose_device(device)  # before the module is changed
+    module = module.eval().to(dtype=number)
     classifier = find_last_linear(module)
     taps = Taps(module)
     layers = taps.with_stem(find_blocks(module) or find_stages(module, classifier))
