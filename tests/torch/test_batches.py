@@ -31,6 +31,7 @@ from transferability._data.item_labels import read_item_labels
 from transferability._data.read import read_data
 from transferability._sweep import batches
 from transferability._sweep.batches import BatchLimit, RowBatch, cut_batches, plan_batches
+from transferability._sweep.compiled import compile_blocks
 from transferability._sweep.extract import ExtractionRun, prepare
 from transferability._sweep.job import FEATURES, OUTPUTS, STATS, ExtractionOptions, Job
 from transferability._sweep.worker import _resolve_options, run_job_in_subprocess
@@ -744,3 +745,36 @@ def test_tokenisers_of_a_subprocess_may_use_threads(
         tx.set_num_threads(None)
     assert os.environ["TOKENIZERS_PARALLELISM"] == "true"
     assert os.environ["RAYON_NUM_THREADS"] == "1"
+
+
+def test_a_forward_pass_of_an_instance_outlives_its_compilation() -> None:
+    module = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+    own = module.forward
+
+    def doubled(x: torch.Tensor) -> torch.Tensor:  # as hooks of other libraries replace it
+        return own(x) * 2
+
+    module.forward = doubled  # type: ignore[method-assign]
+    undo = compile_blocks(module, [], [""])
+    assert undo is not None
+    assert module.forward is not doubled
+    undo()
+    assert module.forward is doubled
+
+
+@pytest.mark.parametrize("kind", ["tensor", "tuple", "mapping"])
+def test_a_preprocessing_may_fill_its_batch_again(kind: str) -> None:
+    """Batches are prepared while the model runs on the one before."""
+    x = np.random.default_rng(0).normal(size=(640, 4)).astype(np.float32)
+    labels = (x[:, 0] > 0).astype(np.int64)
+    held = torch.empty(32, 4)
+
+    def refill(items: list[Any]) -> Any:
+        held[: len(items)] = torch.from_numpy(np.stack(items))
+        view = held[: len(items)]
+        return {"tensor": view, "tuple": (view,), "mapping": {"input": view}}[kind]
+
+    module = nn.Linear(4, 6)
+    pairs = {"refilled": (module, refill), "fresh": module}
+    ranking = tx.rank_models(pairs, (x, labels), cache=False, isolate=False)
+    assert ranking["refilled"].logme == ranking["fresh"].logme

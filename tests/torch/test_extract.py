@@ -268,3 +268,14 @@ def test_a_loop_may_fill_its_arrays_again(kind: str) -> None:
     np.testing.assert_array_equal(ex.labels["0"], labels)
     np.testing.assert_array_equal(ex.groups["0"], groups)
     assert float(ex.stats["0"].logme()) == pytest.approx(float(logme(x.numpy(), labels)), rel=1e-12)
+
+
+def test_a_batch_without_samples_adds_nothing() -> None:
+    model, x = nn.Sequential(nn.Linear(4, 5), nn.Tanh()).eval(), torch.randn(30, 4)
+    with extract(model, ["0", "1"], keep_features=True) as ex:
+        for part in (slice(0), slice(30), slice(0)):
+            ex.update(x[part])
+        with pytest.raises(DataError, match="labels is empty"):
+            ex.update(x[:0], x[:0, 0].long())
+    assert ex.n_samples == ex.stats["1"].n_samples == 30
+    np.testing.assert_array_equal(ex.features["0"], model[0](x).detach())

@@ -202,3 +202,68 @@ def test_the_loop_may_be_in_inference_mode(accumulate: str) -> None:
     assert ex.stats["1"].n_samples == 700
     expected = tx.logme(model(x).detach(), labels)
     assert ex.compute()["1"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_layer_that_is_overwritten_in_inference_mode_is_as_it_was() -> None:
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(inplace=True)).eval()
+    x = torch.randn(20, 4)
+    with extract(model, ["0"], keep_features=True) as ex:
+        with torch.inference_mode():
+            model(x)
+        ex.collect((x[:, 0] > 0).long())
+    np.testing.assert_array_equal(ex.features["0"], model[0](x).detach())
+    assert (ex.features["0"] < 0).any()
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("is_decoder", [False, True])
+def test_the_batch_of_transformer_layers_may_be_second(batch_first: bool, is_decoder: bool) -> None:
+    kind = "Decoder" if is_decoder else "Encoder"
+    layer = getattr(nn, f"Transformer{kind}Layer")(8, 2, 16, batch_first=batch_first)
+    options = {} if is_decoder else {"enable_nested_tensor": False}
+    model = getattr(nn, f"Transformer{kind}")(layer, 2, **options).eval()
+    x = torch.randn(6, 6, 8)  # as many tokens as samples: no shape tells which are which
+    given = (x, x) if is_decoder else x
+    with extract(model, ["", "layers.1"], keep_features=True) as ex:
+        output = ex.update(given, [0, 1, 0, 1, 0, 1])
+    expected = output.mean(1 if batch_first else 0)
+    for name in ("", "layers.1"):
+        np.testing.assert_allclose(ex.features[name], expected, atol=1e-6)
+
+
+class _MasksItself(nn.Module):
+    """Makes the mask of its encoder from its own input, as models of words do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        self.embedding, self.norm = nn.Embedding(20, 8), nn.LayerNorm(8)
+        self.encoder = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        inner = self.encoder(self.embedding(ids), src_key_padding_mask=ids == 0)
+        return self.norm(inner)
+
+
+@pytest.mark.parametrize("layer", ["embedding", "norm", ""])
+@pytest.mark.parametrize("collects", [False, True])
+def test_padding_that_is_hidden_from_other_layers_only_is_said(layer: str, collects: bool) -> None:
+    model, ids = _MasksItself().eval(), torch.randint(1, 20, (5, 7))
+
+    def run(ids: torch.Tensor, **given: Any) -> Any:
+        with extract(model, ["encoder", layer], keep_features=True) as ex:
+            for _ in range(2):
+                if collects:
+                    model(ids)
+                    ex.collect([0, 1, 0, 1, 0], **given)
+                else:
+                    ex.update(ids, [0, 1, 0, 1, 0], **given)
+        return ex.features[layer]
+
+    run(ids)  # nothing is hidden
+    ids[:, 4:] = 0
+    with pytest.warns(TransferabilityWarning, match=f"layer '{layer}' counts padding") as said:
+        every = run(ids)
+    assert len(said) == 1
+    np.testing.assert_array_equal(run(ids, attention_mask={layer: None}), every)
+    assert not np.allclose(run(ids, attention_mask=ids != 0), every)

@@ -6,6 +6,7 @@ Such models must not get the statistics of each other from the cache.
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -17,10 +18,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torchvision
 from torch import Tensor, nn
 
 import transferability as tx
 from transferability.models._fingerprint import hash_callable, hash_module
+from transferability.models._installed import find_library
 
 SCALE = np.ones(3)
 SETTINGS: dict[str, Any] = {"power": {"of": [1, [2]]}}
@@ -241,3 +244,54 @@ def test_models_do_not_share_entries_of_the_cache(tmp_path: Path) -> None:
         assert not shared[name].from_cache
     again = tx.rank_models(models, data, cache=tmp_path, isolate=False)
     assert all(row.from_cache for row in again)
+
+
+def _resized(items: list[Any]) -> Any:
+    return torchvision.transforms.functional.resize(torch.stack(items), 4)
+
+
+def _stacked(items: list[Any]) -> Any:
+    return np.stack(items)
+
+
+class _Holds:
+    """Holds an object of a library."""
+
+    def __init__(self) -> None:
+        self.transform = torchvision.transforms.Compose([torchvision.transforms.Resize(4)])
+
+    def __call__(self, items: list[Any]) -> Any:
+        return self.transform(items)
+
+
+@pytest.mark.parametrize("library", ["torchvision", "numpy", "timm"])
+def test_code_of_libraries_is_told_by_their_versions(
+    library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timm = pytest.importorskip("timm")
+    of_timm = timm.create_model("resnet10t", pretrained=False)
+    hashes: dict[str, Callable[[], str]] = {
+        "timm": lambda: hash_module(of_timm),
+        "numpy": lambda: hash_callable(_stacked),
+        "torchvision": lambda: hash_callable(_resized),
+        "torchvision, held": lambda: hash_callable(_Holds()),
+    }
+    before = {name: function() for name, function in hashes.items()}
+    version = importlib.metadata.version
+    monkeypatch.setattr(
+        importlib.metadata, "version", lambda name: "99" if name == library else version(name)
+    )
+    find_library.cache_clear()
+    try:
+        changed = {name for name, function in hashes.items() if function() != before[name]}
+    finally:
+        find_library.cache_clear()
+    assert changed == {name for name in hashes if name.startswith(library)}
+
+
+def test_a_library_may_have_another_name_than_its_package() -> None:
+    pytest.importorskip("PIL")
+    assert find_library("PIL") == f"pillow {importlib.metadata.version('pillow')}".replace(
+        "pillow", next(iter(importlib.metadata.packages_distributions()["PIL"])), 1
+    )
+    assert find_library("json") == find_library("transferability") == find_library("nothing") == ""

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_models as tiny
+import torch
+from torch import nn
 
 import transferability as tx
 
@@ -146,3 +148,35 @@ def test_wrong_arguments_are_named(
 
     with pytest.raises(error, match=message):
         tx.label_embeddings(np.ones((3, 4), np.float32), {"own": nn.Linear(4, 2)}, **options)
+
+
+def test_encoders_are_left_in_their_modes() -> None:
+    boxes = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    module = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Dropout(0.5), nn.Linear(6, 3))
+    module.train()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    opened = tx.models.open_model(module, device="cpu")
+    views = []
+    for encoder in (module, opened):
+        module.train()  # an open model too may be trained before it encodes
+        views.append(tx.label_embeddings(boxes, {"own": encoder}, device="cpu")["own"])
+        assert all(part.training for part in module.modules() if not hasattr(part, "is_tap"))
+    np.testing.assert_array_equal(*views)
+    with torch.no_grad():
+        np.testing.assert_allclose(views[0], module.eval()[:3](torch.tensor(boxes)), atol=1e-6)
+    opened.close()
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+def test_files_that_a_function_reads_are_known_by_their_contents(tmp_path: Path) -> None:
+    file = tmp_path / "label.txt"
+
+    def read(names: list[str]) -> Any:
+        return np.array(
+            [[float(text) for text in Path(name).read_text().split()] for name in names]
+        )
+
+    for text in ("1 2", "3 4"):
+        file.write_text(text)
+        view = tx.label_embeddings([str(file)] * 2, {"read": read}, cache=tmp_path / "cache")
+        assert view["read"][0].tolist() == [float(number) for number in text.split()]

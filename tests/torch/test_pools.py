@@ -435,7 +435,7 @@ def test_a_sweep_over_bags(bag_pool: str, tmp_path: Path) -> None:
     x = rng.normal(size=(90, 12)).astype(np.float32)
     bags = [f"slide {i}" for i in rng.integers(0, 30, size=90)]
     labels = [len(bag) % 2 + int(bag[-1]) % 2 for bag in bags]
-    model = Counted()
+    model = Counted().eval()
     row = ranked(
         {"m": model}, (x, labels), False, layers=["blocks.0", "blocks.1"], bag=bags,
         bag_pool=bag_pool, batch_size=7, metrics=["logme", "knn"], task="classification",

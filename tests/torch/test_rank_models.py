@@ -446,3 +446,43 @@ def test_a_wrong_prior_or_cost_is_named_before_any_model_runs(
 
     with pytest.raises(error, match=message):
         ranked("sweep_models:good", (inputs, labels), tmp_path, progress=report, **given)
+
+
+@pytest.mark.parametrize("dtype", [None, "bfloat16"])
+@pytest.mark.parametrize("metrics", ["logme", "no such layer"])
+def test_a_module_of_this_process_is_left_as_it_was(
+    tmp_path: Path, inputs: Any, labels: Any, dtype: str | None, metrics: str
+) -> None:
+    module = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Dropout(0.5), nn.Linear(6, 3))
+    module[1].eval()  # frozen
+    module.train()
+    module[1].training = False
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    layers = "default" if metrics == "logme" else metrics
+    ranking = tx.rank_models(
+        {"own": module}, (inputs[:, :4], labels), cache=tmp_path, isolate=False, dtype=dtype,
+        layers=layers,
+    )  # fmt: skip
+    assert len(ranking.failed) == (metrics != "logme")
+    assert [part.training for part in module] == [True, False, True, True]
+    assert module.training
+    after = module.state_dict()
+    assert after.keys() == before.keys()
+    for name, value in before.items():
+        assert after[name].dtype == value.dtype
+        assert torch.equal(after[name], value), name
+
+
+def test_the_head_of_a_model_in_training_mode_changes_nothing(
+    tmp_path: Path, inputs: Any, labels: Any
+) -> None:
+    module = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 3))
+    model = tx.models.open_model(module, device="cpu")
+    module.train()
+    before = module[1].running_mean.clone()
+    ranking = tx.rank_models(
+        {"own": model}, (inputs[:, :4], labels), cache=tmp_path, isolate=False, outputs=True
+    )
+    assert not ranking.failed
+    assert torch.equal(module[1].running_mean, before)
+    assert module.training

@@ -297,3 +297,14 @@ def _check_layers(model: models.Model) -> None:
     with torch.no_grad():
         model.run(model.collate(images()[:1]))
     assert runs == list(model.layers)
+
+
+def test_opening_a_model_seeds_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeded: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    torch.manual_seed(5)
+    assert seeded == [5]
+    before = torch.get_rng_state()
+    models.open_model("torchvision:resnet18?weights=none", device="cpu")
+    assert seeded == [5]
+    assert torch.equal(torch.get_rng_state(), before)

@@ -331,3 +331,32 @@ def test_a_lack_of_memory_is_one(tmp_path: Path) -> None:
     model = models.open_model(str(path), device="cpu")
     with pytest.raises(MemoryError, match=r"on a batch of 1: .*Failed to allocate"):
         model.features(torch.zeros(1, 1, 4), ["y"])
+
+
+@pytest.mark.parametrize("place", ["weights.bin", "parts/weights.bin", "model.onnx_data"])
+def test_weights_in_files_of_any_name_are_part_of_the_fingerprint(
+    tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "notes.txt").write_text("beside")
+    path, prints = tmp_path / "model.onnx", []
+    for seed in (0, 1, 0):
+        (tmp_path / place).unlink(missing_ok=True)
+        weights = np.random.default_rng(seed).normal(size=(4, 5)).astype(np.float32)
+        graph = helper.make_graph(
+            [helper.make_node("MatMul", ["x", "w"], ["y"])],
+            "graph",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 5])],
+            [numpy_helper.from_array(weights, "w")],
+        )
+        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+        made.ir_version = 8
+        onnx.save(made, path, save_as_external_data=True, location=place, size_threshold=0)
+        model = models.open_model(f"onnx:{path}")
+        found = model.features(model.collate([np.ones(4, np.float32)]), ["y"])["y"]
+        np.testing.assert_allclose(found[0], weights.sum(0), rtol=1e-5)
+        prints.append(model.fingerprint())
+    assert prints[0] == prints[2] != prints[1]
+    (tmp_path / "notes.txt").write_text("has nothing to do with it")
+    assert models.open_model(f"onnx:{path}").fingerprint() == prints[2]

@@ -326,3 +326,36 @@ def test_a_model_that_cannot_be_opened_is_left_as_it_was() -> None:
 def test_a_gpu_that_is_not_there() -> None:
     with pytest.raises(DataError, match="torch finds no GPU"):
         models.open_model(nn.Linear(2, 2), device="cuda")
+
+
+class Counting(Twice):
+    """Its first parameter is a whole number, as those of quantised layers are."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+        self.n_steps = nn.Parameter(torch.tensor(3), requires_grad=False)
+        own = Twice()
+        self.stem, self.one, self.two, self.head = own.stem, own.one, own.two, own.head
+        self.bias = 0.0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.float())
+
+
+def test_inputs_are_not_rounded_to_the_format_of_whole_parameters() -> None:
+    module, x = Counting(), np.random.default_rng(0).normal(size=(5, 4))
+    model = models.open_model(module, device="cpu")
+    assert model.moved(torch.as_tensor(x)).dtype is torch.float32
+    with torch.no_grad():
+        inner = module.two(module.one(module.stem(torch.as_tensor(x).float())))
+    np.testing.assert_array_equal(encode(model, list(x)), inner)
+
+
+@pytest.mark.parametrize("wrong", [{"dtype": "float31"}, {"device": "cpus"}])
+def test_a_module_that_is_not_opened_is_left_as_it_was(wrong: dict[str, str]) -> None:
+    module = Twice().train()
+    before = dict(module.named_modules())
+    with pytest.raises(DataError, match=next(iter(wrong))):
+        models.open_model(module, **wrong)  # type: ignore[arg-type]
+    assert all(part.training for part in module.modules())
+    assert dict(module.named_modules()) == before

@@ -86,6 +86,16 @@ def test_neither_batch_nor_padding_changes_a_row(make: Any, side: str, tmp_path:
     np.testing.assert_allclose(together, alone, rtol=0, atol=ROUNDING)
 
 
+@pytest.mark.parametrize("make", [tiny.bert, tiny.gpt2, tiny.roberta, tiny.albert, tiny.t5])
+def test_the_side_of_the_padding_changes_no_row(make: Any, tmp_path: Path) -> None:
+    path = make(tmp_path / "model")
+    right, left = (
+        rows(models.open_model(f"hf:{path}?padding_side={side}", device="cpu"), TEXTS)
+        for side in ("right", "left")
+    )
+    np.testing.assert_allclose(left, right, rtol=0, atol=ROUNDING)
+
+
 @pytest.mark.parametrize("make", [tiny.bert, tiny.gpt2, tiny.roberta])
 def test_words_are_found_again(make: Any, tmp_path: Path) -> None:
     model: Any = models.open_model(f"hf:{make(tmp_path / 'model')}", device="cpu")

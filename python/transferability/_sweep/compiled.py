@@ -25,12 +25,15 @@ def compile_blocks(
     parts = [module.get_submodule(name) for name in blocks] or [module]
     inner = {id(layer.module) for layer in resolve_layers(unwrap(module), layers)}
     chosen = [part for part in parts if not inner & set(map(id, _find_inside(part)))]
+    before = [part.__dict__.get("forward") for part in chosen]  # of an instance, as hooks set it
     for part in chosen:
         part.forward = torch.compile(part.forward, dynamic=True)
 
     def undo() -> None:
-        for part in chosen:
+        for part, own in zip(chosen, before, strict=True):
             part.__dict__.pop("forward", None)
+            if own is not None:
+                part.forward = own
 
     return undo if chosen else None
 

@@ -106,7 +106,8 @@ class ExtractionRun:
             if isinstance(self._options.pool, Mapping):
                 arguments["pool"] = {feed.name_of[k]: v for k, v in self._options.pool.items()}
             if self._options.outputs:
-                arguments["outputs"] = feed.has_head(self._items.prepare(self._first_batch()))
+                with seeded(0):
+                    arguments["outputs"] = feed.has_head(self._items.prepare(self._first_batch()))
             with (
                 extract(feed.module, layers=list(layer_of), **arguments) as extractor,
                 seeded(0),  # the option is no part of the keys of the cache

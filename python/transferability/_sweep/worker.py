@@ -87,9 +87,10 @@ def run_job(job: Job, report: Report, is_isolated: bool = False) -> JobResult:
     In a process of its own, the model is remembered, so that later sweeps need not open it.
     """
     from ..models import open_model
+    from ..models._own import keep_state
 
-    start = time.perf_counter()
-    with _collect_warnings() as notes:
+    start, own = time.perf_counter(), None if is_isolated else job.model
+    with _collect_warnings() as notes, keep_state(own, job.options.dtype):
         report("loading", 0, len(job.data), 0.0, peak_memory_with_device())
         options = job.options
         with watch_opening(job) if is_isolated else nullcontext() as opening:

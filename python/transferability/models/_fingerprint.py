@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from .._inputs.arrays import instance_of
-from ._installed import LIBRARIES, is_user_module
+from ._installed import LIBRARIES, is_user_module, library_of
 
 __all__ = ["hash_callable", "hash_file", "hash_module"]
 __all__ += ["hash_values", "package_versions", "strip_origin"]
@@ -70,7 +70,8 @@ def _hash_module(module: Any, known: _Known) -> str:
     own = [(n, m) for n, m in parts if type(m).__module__.partition(".")[0] not in LIBRARIES]
     code = _collect_source(*{type(m) for _, m in own}, known=known)
     attributes = [(name, _attributes(m, known)) for name, m in own]
-    return hash_values(content, structure, code, attributes)
+    versions = sorted({library_of(type(m)) for _, m in parts})
+    return hash_values(content, structure, code, attributes, versions)
 
 
 def hash_callable(function: Any) -> str:
@@ -198,7 +199,8 @@ def _describe_entries(value: Any, known: _Known) -> object:
         described = [[name, _describe(own, known)] for name, own in bound]
         return [_collect_source(value, known=known), described]
     if isinstance(value, type):
-        return [_plain_repr(value), _is_user_code(value) and _collect_source(value, known=known)]
+        code = _collect_source(value, known=known) if _is_user_code(value) else library_of(value)
+        return [_plain_repr(value), code]
     if instance_of(value, "torch.nn", "Module"):
         return [_hash_module(value, known), _attributes(value, known)]
     return [_plain_repr(value), _describe_state(value, known)]
@@ -264,7 +266,7 @@ def _collect_source(*things: Any, known: _Known) -> list[str]:
             continue
         seen.add(id(thing))
         name = f"{thing.__module__}.{thing.__qualname__}"
-        text = f"{name}{_read_source(thing)}"
+        text = f"{name}{library_of(thing)}{_read_source(thing)}"
         if text in found:
             continue
         found.add(text)
@@ -275,6 +277,8 @@ def _collect_source(*things: Any, known: _Known) -> list[str]:
                 found.add(f"{name} {place}={_describe(value, known)}")
             elif _is_user_code(value):
                 waiting.append(value)
+            elif library := library_of(value):
+                found.add(f"{name} {place}={value.__qualname__} of {library}")
     return sorted(found)
 
 
@@ -389,5 +393,7 @@ def _iter_globals_read(function: Any) -> Iterator[tuple[str, Any]]:
             if is_user_module(value):
                 known = vars(value)
                 yield from ((f"{name}.{n}", known[n]) for n in sorted(names & known.keys()))
+            elif library := library_of(value):
+                yield name, library
         elif name in function.__globals__:
             yield name, value

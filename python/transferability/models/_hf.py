@@ -13,6 +13,7 @@ from ..errors import DataError
 from . import _fingerprint
 from ._audio import AudioModel, Sounds, load_sound_processor
 from ._inputs import Images, Texts
+from ._installed import find_library
 from ._loading import is_offline, list_paths, loading, parse_dtype
 from ._model import TorchModel
 from ._spec import ModelSpec, SourceSpec
@@ -46,6 +47,9 @@ _KINDS = {
 _LONGEST = 512
 #: Model types whose positions start after the padding index: two entries are never used.
 _SHIFTED = ("camembert", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl", "xmod")
+#: A method of embeddings that number the tokens of a text themselves, without the padding, as those
+#: of RoBERTa do from another number than 0.
+_COUNTS_POSITIONS = "create_position_ids_from_inputs_embeds"
 
 
 def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
@@ -93,6 +97,7 @@ def load_image_processor(transformers: Any, name: Any, **arguments: Any) -> Imag
     """Load the preprocessing of images."""
     processor = transformers.AutoImageProcessor.from_pretrained(name, **arguments)
     config = {k: v for k, v in processor.to_dict().items() if "name_or_path" not in k}
+    config["library"] = find_library("transformers")
     return Images(lambda images: processor(images, return_tensors="pt"), config)
 
 
@@ -185,7 +190,10 @@ def _load_preprocessing(
     tokenizer.padding_side = side
     config = getattr(module, "config", config)
     limit = resolve_max_length(tokenizer, config, spec.count("max_length"))
-    return Texts(tokenizer, limit, tuple(inspect.signature(module.forward).parameters))
+    accepts = {*inspect.signature(module.forward).parameters}
+    if any(hasattr(part, _COUNTS_POSITIONS) for part in module.modules()):
+        accepts.discard("position_ids")
+    return Texts(tokenizer, limit, sorted(accepts))
 
 
 def _choose_pool(transformers: Any, config: Any, kind: str, module: Any) -> str:

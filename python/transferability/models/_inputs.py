@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from .._data.pictures import open_picture, to_rgb
 from .._util.optional import need
 from ..errors import DataError, DtypeError
+from ._installed import find_library
 
 __all__ = ["Arrays", "Encoded", "Images", "Preprocessing", "Texts"]
 __all__ += ["find_cut", "name_in_batch", "pad_tokens", "pad_words", "stack_transformed"]
@@ -161,6 +162,7 @@ class Texts:
             "padding_side": self.tokenizer.padding_side,
             "truncation_side": self.tokenizer.truncation_side,
             "pad_token": str(self.tokenizer.pad_token),
+            "libraries": [*map(find_library, ("tokenizers", "transformers"))],
         }
 
     def _word_prefix(self) -> str:
@@ -207,7 +209,8 @@ class Images:
 
     def config(self) -> dict[str, object]:
         """Return the settings of the preprocessing, for the fingerprint."""
-        return {**self._config, "mode": self._mode}
+        libraries = [*map(find_library, ("PIL", "torchvision"))]
+        return {**self._config, "mode": self._mode, "libraries": libraries}
 
 
 def stack_transformed(transform: Callable[[Any], Any]) -> Callable[[list[Any]], Any]:

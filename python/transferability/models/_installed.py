@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import os
 import re
+import sys
 import sysconfig
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-__all__ = ["LIBRARIES", "is_installed", "is_user_module"]
+__all__ = ["LIBRARIES", "find_library", "is_installed", "is_user_module", "library_of"]
 
 #: Packages whose code is identified by their version; the source of other code is hashed.
 LIBRARIES = ("torch", "torchvision", "timm", "transformers", "sentence_transformers")
@@ -53,3 +56,20 @@ def _list_packages(folder: Path) -> frozenset[str]:
             paths = record.read_text("utf-8").splitlines()
             found |= {re.split("[/.,]", path, maxsplit=1)[0] for path in paths}
     return frozenset(found)
+
+
+def library_of(thing: Any) -> str:
+    """Return the library of a class, function or module and its version; nothing for other code."""
+    name = getattr(thing, "__name__", "") if isinstance(thing, ModuleType) else thing.__module__
+    return find_library(str(name).partition(".")[0])
+
+
+@functools.cache
+def find_library(top: str) -> str:
+    """Return a library by the name of its package, with its version; nothing for other code."""
+    if top in sys.stdlib_module_names or top in ("", "__main__", "transferability"):
+        return ""
+    with suppress(importlib.metadata.PackageNotFoundError):
+        return f"{top} {importlib.metadata.version(top)}"
+    names = importlib.metadata.packages_distributions().get(top, [])  # PIL is of pillow
+    return " ".join(f"{name} {importlib.metadata.version(name)}" for name in sorted({*names}))

@@ -18,6 +18,7 @@ from ..errors import DataError, DtypeError
 from . import open_model
 from ._fingerprint import hash_file, hash_values
 from ._model import Model
+from ._own import keep_state
 
 __all__ = ["encode", "label_embeddings"]
 
@@ -167,8 +168,7 @@ def _encode_batch(model: Model, batch: Any) -> NDArray[Any]:
 
 def _run_with_hook(model: Model, layer: str, batch: Any) -> Any:
     """Run a torch module, and return the output of a layer from a forward hook."""
-    import torch
-
+    from ..torch._run import evaluation_mode
     from ..torch._tensors import select_features
 
     seen: list[Any] = []
@@ -178,7 +178,7 @@ def _run_with_hook(model: Model, layer: str, batch: Any) -> Any:
 
     handle = model.module.get_submodule(layer).register_forward_hook(note)
     try:
-        with torch.no_grad():
+        with evaluation_mode(model.module, warn=False):  # the user may have trained it since
             model.run(batch)
     finally:
         handle.remove()
@@ -197,12 +197,13 @@ def _embed(
     cache: object,
 ) -> NDArray[Any]:
     """Return a row of the encoder's embedding for each label, from the cache if it has them."""
-    model = open_model(encoder, device=device)
-    try:
-        view, raw = _encode_labels(model, labels, template, batch_size, cache)
-    finally:
-        if model is not encoder:  # a model that the user has opened stays open
-            model.close()
+    with keep_state(encoder, None):
+        model = open_model(encoder, device=device)
+        try:
+            view, raw = _encode_labels(model, labels, template, batch_size, cache)
+        finally:
+            if model is not encoder:  # a model that the user has opened stays open
+                model.close()
     if not np.isfinite(view).all():
         row = int(np.flatnonzero(~np.isfinite(view).all(axis=1))[0])
         raise DataError(f"encoder {name!r} gives NaN or infinity for the label {raw[row]!r}")
@@ -236,7 +237,10 @@ def _hash_label(label: Any, kind: str) -> object:
     """Return what identifies a label: text, numbers, or the contents of a file that is encoded."""
     if not isinstance(label, str):
         return [*map(float, label)]
-    return hash_file(label) if kind in ("image", "audio") and os.path.isfile(label) else label
+    if kind == "text" or not os.path.isfile(label):
+        return label
+    found = hash_file(label)
+    return found if kind in ("image", "audio") else [label, found]  # a function may read it
 
 
 def _find_distinct(labels: Any, names: Any) -> tuple[list[Any], NDArray[np.int64]]:

@@ -40,7 +40,7 @@ def loading(spec: ModelSpec, quiet: Any = None) -> Iterator[None]:
 
     try:
         with quiet or nullcontext(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+            torch.default_generator.manual_seed(0)  # torch.manual_seed also seeds every GPU
             yield
     except (TransferabilityError, MemoryError):
         raise

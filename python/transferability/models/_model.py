@@ -239,8 +239,11 @@ class TorchModel(Model):
 
         if not isinstance(value, torch.Tensor):
             return value
-        first = next(self.module.parameters(), None)
-        dtype = first.dtype if first is not None and value.is_floating_point() else None
+        # Quantised weights and counters are integers, and say nothing of the inputs.
+        found = (
+            p.dtype for p in self.module.parameters() if p.is_floating_point() or p.is_complex()
+        )
+        dtype = next(found, None) if value.is_floating_point() else None
         return value.to(self.device, dtype, non_blocking=True)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -47,8 +49,20 @@ class OnnxModel(Model):
     def hash_content(self) -> str:
         """Hash the file, and files of weights beside it."""
         path = self._graph.path
-        beside = sorted(path.parent.glob(f"{path.name}*data*"))  # large weights
-        return "".join(map(_fingerprint.hash_file, [path, *beside]))
+        beside = {*path.parent.glob(f"{path.name}*data*")} | _find_weights(path)
+        return "".join(map(_fingerprint.hash_file, [path, *sorted(beside)]))
+
+
+def _find_weights(path: Path) -> set[Path]:
+    """Return the files whose names a graph has where it says that tensors are in other files."""
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as graph:
+        if graph.find(b"location") < 0:  # the key of such a name
+            return set()
+        return {
+            other
+            for other in path.parent.rglob("*")
+            if other != path and other.is_file() and graph.find(os.fsencode(other.name)) >= 0
+        }
 
 
 class _PaddedTexts(Texts):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,10 +16,10 @@ from ..errors import DataError, DtypeError
 from . import _fingerprint
 from ._inputs import Arrays
 from ._loading import parse_dtype
-from ._model import Model, TorchModel
+from ._model import Model, TorchModel, choose_device
 from ._taps import Taps, find_blocks, find_last_linear, find_stages
 
-__all__ = ["CallableModel", "open_own"]
+__all__ = ["CallableModel", "keep_state", "open_own"]
 
 
 def open_own(
@@ -37,6 +39,37 @@ def open_own(
         own_name: str = getattr(value, "__name__", type(value).__name__)
         return CallableModel(name or own_name, value)
     return None
+
+
+@contextmanager
+def keep_state(value: Any, dtype: str | None) -> Iterator[None]:
+    """Restore the modes, device and number format of a module that :func:`open_own` opens.
+
+    With a `dtype`, the tensors as they were are held beside the converted ones, and come back.
+    """
+    module = value[0] if isinstance(value, tuple) and len(value) == 2 else value
+    if not instance_of(module, "torch.nn", "Module"):
+        yield
+        return
+    training = [part for part in module.modules() if part.training]
+    held = [
+        (table, name, tensor.device, tensor.dtype, None if dtype is None else tensor.data)
+        for part in module.modules()
+        for table in (part._parameters, part._buffers)
+        for name, tensor in table.items()
+        if tensor is not None
+    ]
+    try:
+        yield
+    finally:
+        for part in training:  # module.train() would include frozen parts
+            part.training = True
+        for table, name, device, number, data in held:
+            now = table[name]
+            if (now.device, now.dtype) != (device, number):
+                now.data = now.data.to(device, number) if data is None else data
+                if now.grad is not None:
+                    now.grad.data = now.grad.data.to(device, number)
 
 
 class CallableModel(Model):
@@ -91,7 +124,8 @@ def _open_module(
             f"list of items to a batch"
         )
     inputs = Arrays() if collate is None else _UserPreprocessing(module, collate)
-    module = module.eval().to(dtype=parse_dtype(dtype))
+    number, device = parse_dtype(dtype), choose_device(device)  # before the module is changed
+    module = module.eval().to(dtype=number)
     classifier = find_last_linear(module)
     taps = Taps(module)
     layers = taps.with_stem(find_blocks(module) or find_stages(module, classifier))
@@ -114,9 +148,25 @@ class _UserPreprocessing:
         self._collate, self.kind = collate, str(getattr(model, "kind", "array"))
 
     def __call__(self, raw: Sequence[Any]) -> Any:
-        return list(raw) if self._collate is None else self._collate(list(raw))
+        return list(raw) if self._collate is None else _copy_batch(self._collate(list(raw)))
 
     def config(self) -> dict[str, object]:
         if self._collate is None:
             return {"preprocessing": "none"}
         return {"collate": _fingerprint.hash_callable(self._collate)}
+
+
+def _copy_batch(batch: Any) -> Any:
+    """Copy the arrays of a batch: a function may fill them again, while this batch waits."""
+    if instance_of(batch, "torch", "Tensor"):
+        return batch.clone()
+    if isinstance(batch, np.ndarray):
+        return batch.copy()
+    if isinstance(batch, MutableMapping):
+        copied = copy.copy(batch)  # of its own class, which may carry more than its entries
+        for key, value in batch.items():
+            copied[key] = _copy_batch(value)
+        return copied
+    if type(batch) in (tuple, list):
+        return type(batch)(map(_copy_batch, batch))
+    return batch

@@ -32,6 +32,8 @@ class _ForwardPass:
     versions: dict[str, int] = field(default_factory=dict)  # of these tensors; count changes
     n_runs: dict[nn.Module, int] = field(default_factory=dict)
     masks: dict[str, Tensor | None] = field(default_factory=dict)  # (N, T), by path of the module
+    tokens: dict[str, tuple[int, ...]] = field(default_factory=dict)  # (N, T) of these outputs
+    unmasked: set[str] = field(default_factory=set)  # layers that no mask was found for
     has_seen: bool = False  # a module with a mask argument has run
     is_hidden: bool = False  # the first such module got a 4-D mask of attention scores
 
@@ -46,6 +48,7 @@ class Capture:
         self.transform: Callable[[LayerRequest, Tensor], Any] | None = None
         self._wanted = wanted
         self._pass = _ForwardPass()
+        self._warned: set[str] = set()  # layers whose padding was warned of
         # Before all other hooks, since the model itself may be a layer.
         hooks = [model.register_forward_pre_hook(self._start, prepend=True)]
         for module in dict.fromkeys(layer.module for layer in wanted):
@@ -82,7 +85,28 @@ class Capture:
                 f"pass attention_mask=, or attention_mask={{{layer.name!r}: None}} if all tokens "
                 f"count"
             )
+        if not around:
+            self._pass.unmasked.add(layer.name)
         return masks[max(around, key=len)] if around else None
+
+    def warn_of_padding(self) -> None:
+        """Warn of layers without a mask, if another module got one that hides some of the tokens.
+
+        Such a module may run after the layer, so that its mask comes too late to be used.
+        """
+        state = self._pass
+        for name in sorted(state.unmasked - self._warned):
+            for path, mask in state.masks.items():
+                if mask is None or mask.shape != state.tokens.get(name) or bool((mask != 0).all()):
+                    continue
+                self._warned.add(name)
+                text = (
+                    f"layer {name!r} counts padding as tokens: the mask that {path!r} received "
+                    f"hides it from the layers in there only; pass attention_mask=, or "
+                    f"attention_mask={{{name!r}: None}} if all tokens count"
+                )
+                issue([text])
+                break
 
     def outputs(self) -> dict[str, Any]:
         """Return the output of each layer by name, after `transform`.
@@ -150,12 +174,15 @@ class Capture:
         for layer in self._wanted:
             if layer.module is module and (layer.run or 0) == run:
                 tensor = select_features(output, module)
+                if tensor is not None and tensor.ndim == 3 and not tensor.is_nested:
+                    state.tokens[layer.name] = tuple(tensor.shape[:2])
                 if tensor is not None and self.transform is not None:
                     state.found[layer.name] = self.transform(layer, tensor)
+                elif tensor is not None and tensor.is_inference():
+                    state.found[layer.name] = tensor.clone()  # its changes are not counted
                 elif tensor is not None:
                     state.found[layer.name] = tensor.detach()
-                    if not tensor.is_inference():
-                        state.versions[layer.name] = tensor._version
+                    state.versions[layer.name] = tensor._version
 
 
 def _place_of_mask(module: nn.Module) -> tuple[int, str] | None:

@@ -199,6 +199,8 @@ class Extractor:
 
     def _add(self, batch: Batch, pooled: Mapping[str, Pooled], output: Any) -> None:
         """Add a batch to all layers, or to none if a check fails."""
+        if self._capture is not None:
+            self._capture.warn_of_padding()
         if self._average:
             pooled = {**pooled, AVERAGE: average_layers(pooled)}
         self._plan(pooled)

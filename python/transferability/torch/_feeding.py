@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ._run import evaluation_mode
+
 __all__ = ["Feed", "SeriesModule", "open_feed"]
 
 
@@ -36,7 +38,7 @@ class Feed:
         # Without a classifier, timm and libraries like it set num_classes=0 and return features.
         if self.model.module is None or getattr(self.model.module, "num_classes", None) == 0:
             return False
-        with torch.no_grad():
+        with evaluation_mode(self.model.module, warn=False):
             output = self.model.run(batch)
         if isinstance(output, Mapping):  # the ModelOutput of transformers is one too
             return isinstance(output.get("logits"), Tensor)

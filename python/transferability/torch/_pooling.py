@@ -136,7 +136,7 @@ class LayerPooling:
         """Return the rows (N, D) of one pooling, as :func:`pool_rows`."""
         x, layer = self.x, self.layer
         if x.ndim <= 2:
-            return as_float(x.reshape(len(x), -1) if x.ndim else x.reshape(1, 1))
+            return as_float(x if x.ndim == 2 else x.reshape(-1, 1))
         if pool is None:
             raise DataError(
                 f"layer {layer!r} gives {x.ndim}-D features of shape {tuple(x.shape)}; pool first: "

@@ -24,9 +24,18 @@ def select_features(output: object, module: nn.Module | None = None) -> Tensor |
     with ``batch_first=False`` is moved to the front.
     """
     tensor = _first(output)
-    if tensor is not None and tensor.ndim == 3 and getattr(module, "batch_first", True) is False:
+    if tensor is not None and tensor.ndim == 3 and not _is_batch_first(module):
         return tensor.transpose(0, 1)
     return tensor
+
+
+def _is_batch_first(module: Any) -> bool:
+    """Return whether a module of torch takes the batch on the first axis; True if unknown."""
+    if isinstance(module, (nn.TransformerEncoder, nn.TransformerDecoder)):
+        module = next(iter(module.layers), None)
+    if isinstance(module, (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)):
+        module = module.self_attn  # these layers do not keep the argument themselves
+    return getattr(module, "batch_first", True) is not False
 
 
 def _first(output: object) -> Tensor | None:
