@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .._inputs.columns import join_names
 from .._inputs.inputs import RowSource
+from .._inputs.integers import check_exact
 from ..errors import DataError
 from ._formats import name_array, name_errors, open_array
 from ._labels import check_length, join_labels, read_label_parts
@@ -251,7 +252,12 @@ class FeatureSource(RowSource):
         """Read all features at once; a single .npy file is mapped."""
         if len(self.shards) == 1:
             return self.shards[0].load()
-        return np.concatenate([block for shard in self.shards for block in shard.features()])
+        blocks = [(block, shard) for shard in self.shards for block in shard.features()]
+        joined = np.concatenate([block for block, _ in blocks])
+        if joined.dtype.kind == "f":  # so are int64 and uint64 together
+            for block, shard in blocks:
+                check_exact(block, f"features of {shard}")
+        return joined
 
     def __repr__(self) -> str:
         """Show the shape, and the first and the last shard."""

@@ -258,3 +258,16 @@ def test_the_first_example_of_the_documentation(
     shown = capsys.readouterr().out
     assert "2 models by LogME" in shown
     assert "H-score" in shown
+
+
+def test_models_of_other_rows_are_not_compared_without_labels(cluster: Cluster) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 5))
+    models = {"whole": x, "part": x[:40], "again": x[:, :3]}
+    chunks = {name: dask.array.from_array(own, chunks=(20, 5)) for name, own in models.items()}
+    metric = "effective_rank"
+    options: dict[str, Any] = {"task": "unlabelled", "progress": False}
+    ranking = tx.dask.rank(cluster.client, chunks, None, metric, **options)
+    assert [row.name for row in ranking.failed] == ["part"]
+    assert "have 40 rows, and the models before 60" in str(ranking["part"].error)
+    here = tx.rank({"whole": x, "again": x[:, :3]}, None, metric)
+    assert ranking.digest == here.digest
