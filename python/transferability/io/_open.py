@@ -18,6 +18,7 @@ from ._formats import LABEL_SUFFIXES, list_suffixes, name_array, open_array
 from ._labels import check_length, read_label_array
 from ._pairing import Pair, check_order, find_unpaired, is_pairs, pair_files, split_pairs
 from ._paths import Paths, expand_paths, is_listed, names_labels
+from ._row_index import check_stored_rows
 from ._shards import FeatureSource, Shard
 
 __all__ = ["PathsOrPairs", "open_features"]
@@ -185,6 +186,7 @@ def _assign_labels(shards: list[Shard], labels: object, listed: bool) -> tuple[S
                 f"there are {len(files)} files of labels for {len(shards)} shards"
                 f"{find_unpaired(features, files)}; give one for each, or one for all"
             )
+        check_stored_rows(features, files)
         name, labels = name_array(*files[0]), read_label_array(*files[0])
     array, _ = read_labels(labels, name)
     ends = np.cumsum([shard.n_samples for shard in shards])

@@ -19,6 +19,7 @@ from ._labels import join_labels, read_label_parts
 from ._names import File
 from ._pairing import check_order, pair_files
 from ._paths import Paths, expand_paths, is_listed
+from ._row_index import check_stored_rows
 from ._shards import Shard
 
 __all__ = ["LabelFiles", "check_same", "read_label_files"]
@@ -63,9 +64,12 @@ class LabelFiles:
             order = pair_files(features, self.files, in_order=in_order)
             aligned = tuple(shards[i] for i in sorted(range(len(order)), key=order.__getitem__))
             self._check_lengths(aligned)
+            for shard, file in zip(aligned, self.files, strict=True):
+                check_stored_rows([shard.file], [file])
             return aligned
         check_order([shard.file for shard in shards])
         self.check_array()
+        check_stored_rows([shard.file for shard in shards], self.files)
         return tuple(shards)
 
     def check_array(self) -> None:

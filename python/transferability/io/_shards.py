@@ -19,6 +19,7 @@ from ._formats import name_array, name_errors, open_array
 from ._labels import check_length, join_labels, read_label_parts
 from ._names import File
 from ._pairing import check_order
+from ._row_index import check_stored_rows
 from ._spec import Reader
 
 __all__ = ["Block", "FeatureSource", "Rows", "Shard", "iterate_blocks"]
@@ -233,6 +234,8 @@ class FeatureSource(RowSource):
         parts = read_label_parts([shard.label_source for shard in self.shards], names)
         for shard, name, part in zip(self.shards, names, parts, strict=True):
             check_length(name, part, f"{shard} has", shard.n_samples)
+            if shard._label_file is not None:
+                check_stored_rows([shard.file], [shard._label_file])
         return parts
 
     def check_order(self, beside: str = "") -> None:
