@@ -29,7 +29,7 @@ INDEXES: dict[str, Any] = {
     "words": [f"id{i}" for i in range(N)],
     "numbers": np.arange(N) * 7,
     "dates": pandas.date_range("2026-01-01", periods=N),
-    "levels": pandas.MultiIndex.from_arrays([np.arange(N) // 5, np.arange(N) % 5], names=["a", "b"]),
+    "levels": pandas.MultiIndex.from_product([np.arange(6), np.arange(5)], names=["a", "b"]),
 }
 MESSAGE = r"l\.\w+ has the index of .*f\.\w+ in another order: .*; write both in one order"
 
@@ -51,9 +51,7 @@ def write(folder: Path, index: Any, suffix: str, order: Any = MOVED) -> tuple[st
 
 @pytest.mark.parametrize("suffix", [".parquet", ".feather"])
 @pytest.mark.parametrize("kind", INDEXES)
-def test_the_same_index_in_another_order_is_refused(
-    tmp_path: Path, kind: str, suffix: str
-) -> None:
+def test_the_same_index_in_another_order_is_refused(tmp_path: Path, kind: str, suffix: str) -> None:
     features, labels = write(tmp_path, INDEXES[kind], suffix)
     with pytest.raises(tx.DataError, match=MESSAGE):
         stats_of(features, labels)
@@ -93,6 +91,22 @@ def test_shards_and_labels_of_all_rows(tmp_path: Path) -> None:
         open_features(pattern, labels)
     pandas.DataFrame({"label": Y}, index=INDEXES["words"]).to_parquet(labels)
     assert open_features(pattern, labels).n_samples == N
+
+
+@pytest.mark.parametrize("kind", INDEXES)
+def test_labels_in_memory_beside_features_in_files(tmp_path: Path, kind: str) -> None:
+    features, _ = write(tmp_path, INDEXES[kind], ".parquet")
+    straight = pandas.Series(Y, index=INDEXES[kind])
+    moved, other = straight.iloc[MOVED], pandas.Series(Y, index=np.arange(N)[::-1] + 1000)
+    message = r"labels has the index of .*f.parquet in another order.*labels.to_numpy\(\)"
+    with pytest.raises(tx.DataError, match=message):
+        open_features(features, moved)
+    with pytest.raises(tx.DataError, match=message):
+        tx.score(open_features(features), moved)
+    assert "in another order" in str(tx.rank({"m": features}, moved)["m"].error)
+    for labels in (straight, other, moved.to_numpy()):
+        found = tx.score(open_features(features), labels, "logme")
+        assert float(found) == tx.logme(X, np.asarray(labels))
 
 
 def test_on_the_command_line(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from ..errors import DataError
 from .quotes import parse_rows
 from .text_file import TextOptions, open_text
 
-__all__ = ["MISSING", "find_ambiguous", "find_missing", "format_csv", "is_number", "parse_labels", "read_rows"]
-__all__ += ["read_table"]
+__all__ = ["MISSING", "find_ambiguous", "find_missing", "format_csv", "is_number", "parse_labels"]
+__all__ += ["read_rows", "read_table"]
 
 #: Cells that stand for a missing value.
 MISSING = frozenset({"", "NA", "N/A", "n/a", "NaN", "nan", "None", "null", "NULL", "<NA>", "?"})

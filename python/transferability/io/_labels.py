@@ -89,7 +89,8 @@ def _keep_integers(
             real = next(i for i, part in enumerate(parts) if part.dtype.kind == "f")
             raise DataError(
                 f"labels hold integers up to {max(most, -least)}, and {names[real]} holds "
-                f"{parts[real].dtype}, in which some of them would be equal; write labels in one way"
+                f"{parts[real].dtype}, in which some of them would be equal; write labels in one "
+                f"way"
             )
     return joined
 

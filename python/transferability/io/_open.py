@@ -6,12 +6,13 @@ import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
 from .._inputs.columns import join_names, match_columns
 from .._inputs.labels import read_labels
+from .._inputs.rows import RowIndex, has_row_index
 from .._inputs.types import ArrayLike, PathLike
 from ..errors import DataError, DtypeError
 from ._formats import LABEL_SUFFIXES, list_suffixes, name_array, open_array
@@ -174,7 +175,7 @@ def _assign_labels(shards: list[Shard], labels: object, listed: bool) -> tuple[S
     """
     if labels is None:
         return tuple(shards)
-    name = "labels"
+    name, given = "labels", cast("Any", labels)
     if names_labels(labels):
         files = expand_paths(labels, "labels", LABEL_SUFFIXES)  # type: ignore[arg-type]
         features = [shard.file for shard in shards]
@@ -193,6 +194,8 @@ def _assign_labels(shards: list[Shard], labels: object, listed: bool) -> tuple[S
     held = f"{shards[0]} has" if len(shards) == 1 else f"the {len(shards)} shards have"
     check_length(name, array, held, ends[-1])
     check_order([shard.file for shard in shards])
+    if has_row_index(given):
+        FeatureSource(tuple(shards)).check_index((RowIndex("labels", given.index),))
     parts = np.split(array, ends[:-1])
     return tuple(replace(shard, labels=part) for shard, part in zip(shards, parts, strict=True))
 

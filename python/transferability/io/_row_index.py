@@ -19,7 +19,7 @@ from ..errors import DataError
 from ._formats import TEXT_SUFFIXES, format_of, name_errors
 from ._names import File
 
-__all__ = ["check_stored_rows"]
+__all__ = ["check_stored_index", "check_stored_rows"]
 
 
 def check_stored_rows(features: Sequence[File], labels: Sequence[File]) -> None:
@@ -46,6 +46,25 @@ def check_stored_rows(features: Sequence[File], labels: Sequence[File]) -> None:
         )
 
 
+def check_stored_index(files: Sequence[File], known: Sequence[RowIndex]) -> None:
+    """Raise if the indexes of arguments in memory contradict the one stored in files of features.
+
+    `known` are the indexes, with the names of the arguments.
+    """
+    if not known or not files or not all(map(_may_have_index, files)):
+        return
+    stored = _read_indexes(files)
+    for own in known if stored is not None else ():
+        index = own.index
+        if len(index) != len(stored) or index.nlevels != stored.nlevels or index.equals(stored):
+            continue
+        if (found := find_contradiction(RowIndex(_name(files), stored), own)) is not None:
+            raise DataError(
+                f"{found[0]}; put them in one order if the index says which rows belong together, "
+                f"or pass {own.name}.to_numpy() if rows match by position"
+            )
+
+
 def _may_have_index(file: File) -> bool:
     path = file[0]
     if not path.is_file() or path.suffix.lower() in TEXT_SUFFIXES:
@@ -57,7 +76,7 @@ def _read_indexes(files: Sequence[File]) -> Any:
     """Return the pandas index of the rows of files; None unless each has one of its own."""
     if importlib.util.find_spec("pandas") is None:
         return None
-    found = []
+    found: list[Any] = []
     for path, _ in files:
         with name_errors(path):
             index = _read_index(path)

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from .._inputs.columns import join_names
 from .._inputs.inputs import RowSource
 from .._inputs.integers import check_exact
+from .._inputs.rows import RowIndex
 from ..errors import DataError
 from ._formats import name_array, name_errors, open_array
 from ._labels import check_length, join_labels, read_label_parts
 from ._names import File
 from ._pairing import check_order
-from ._row_index import check_stored_rows
+from ._row_index import check_stored_index, check_stored_rows
 from ._spec import Reader
 
 __all__ = ["Block", "FeatureSource", "Rows", "Shard", "iterate_blocks"]
@@ -250,6 +251,16 @@ class FeatureSource(RowSource):
         """
         what = f"{beside} are" if beside else "the labels are"
         check_order([shard.file for shard in self.shards], what, may_be_pairs=not beside)
+
+    def check_index(self, known: tuple[RowIndex, ...]) -> None:
+        """Raise if the pandas indexes of arguments contradict the one that the files store.
+
+        Parameters
+        ----------
+        known : tuple of RowIndex
+            The names of the arguments, and their indexes.
+        """
+        check_stored_index([shard.file for shard in self.shards], known)
 
     def load(self) -> NDArray[Any]:
         """Read all features at once; a single .npy file is mapped."""
