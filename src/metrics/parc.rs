@@ -166,14 +166,13 @@ fn components(features: &dyn Rows, rows: &[usize], most: usize) -> Result<(Array
 
 /// Spearman's ρ between 1 − correlation and whether classes differ, over pairs of rows.
 fn spearman(correlations: &[f64], codes: &[u32]) -> Result<f64> {
-    const GRID: f64 = (1_u64 << 40) as f64; // finer differences are rounding: ties
+    const TIE: f64 = 1e-12; // smaller differences of neighbours in order are rounding
     let n = codes.len();
     let n_pairs = n * (n - 1) / 2;
     let mut pairs: Vec<(f64, bool)> = reserved(n_pairs, "the pairs of rows")?;
     for i in 0..n {
         for j in i + 1..n {
-            let distance = (GRID * (1.0 - correlations[i * n + j])).round() + 0.0; // no −0
-            pairs.push((distance, codes[i] != codes[j]));
+            pairs.push((1.0 - correlations[i * n + j], codes[i] != codes[j]));
         }
     }
     pairs.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
@@ -185,7 +184,7 @@ fn spearman(correlations: &[f64], codes: &[u32]) -> Result<f64> {
     let mut own = reserved(n_pairs, "the ranks of pairs")?;
     let mut labels = reserved(n_pairs, "the ranks of pairs")?;
     let mut start = 0;
-    for group in pairs.chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq()) {
+    for group in pairs.chunk_by(|a, b| b.0 - a.0 <= TIE) {
         let rank = start as f64 + (group.len() + 1) as f64 / 2.0 - middle;
         start += group.len();
         for (_, differs) in group {

@@ -102,10 +102,27 @@ impl Stats {
     /// `n_samples` stays; the number of rows that are held is that of distinct rows.
     pub(crate) fn distinct(&self) -> Result<Option<Self>> {
         let Second::Rows { values, weights } = &self.second else { return Ok(None) };
-        let (n_cols, n_rows) = (self.n_features, weights.len());
+        let first = self.first_of_repeats(values, &Answers::new(&self.held)?)?;
+        let repeats = first.iter().enumerate().any(|(i, first)| i != *first);
+        if !repeats && weights.iter().all(|weight| *weight <= 1.0) {
+            return Ok(None);
+        }
+        self.merged(&first).map(Some)
+    }
+
+    /// The number of held rows with different features, whatever their responses; 0 of a scatter.
+    pub(crate) fn n_distinct_features(&self) -> Result<usize> {
+        let Second::Rows { values, .. } = &self.second else { return Ok(0) };
+        let first = self.first_of_repeats(values, &Answers::Nothing)?;
+        Ok(first.iter().enumerate().filter(|(i, first)| i == *first).count())
+    }
+
+    /// The row that each held row repeats, or itself.
+    fn first_of_repeats(&self, values: &[f64], answers: &Answers<'_>) -> Result<Vec<usize>> {
+        let n_cols = self.n_features;
+        let n_rows = values.len() / n_cols;
         let columns = Columns::new(values, n_cols)?;
         let row = |i: usize| &values[i * n_cols..(i + 1) * n_cols];
-        let answers = Answers::new(&self.held)?;
         let keys =
             (0..n_rows).map(|i| columns.project(row(i))).gathered("projections of the rows")?;
         let mut order = (0..n_rows).gathered("the order of the rows")?;
@@ -126,11 +143,7 @@ impl Stats {
                 }
             }
         }
-        let repeats = first.iter().enumerate().any(|(i, first)| i != *first);
-        if !repeats && weights.iter().all(|weight| *weight <= 1.0) {
-            return Ok(None);
-        }
-        self.merged(&first).map(Some)
+        Ok(first)
     }
 
     /// The statistics with every row added to the row that it repeats, as weighted means.

@@ -102,11 +102,12 @@ def fit(
     - ``logistic``: g = A s(n), an S-curve in ln n between a free start and the limit;
     - ``rectified``: g = A s(n) + E, the rectified scaling law B / (D_l + n^β) + E.
 
-    Fits are least squares in ln g. If there is no limit, they are least squares in g, which is then
-    the value or its negative; also if a value has reached the limit. In the median, the rectified
-    law has a weak prior on its exponent (0.3 within a factor of e) and on the start of its decline,
-    with the weight of one residual of 0.02 (``rectified_prior`` among the errors). Without it, four
-    parameters diverge on few sizes.
+    Fits are least squares in ln g, those of the two lines in g. If there is no limit, all are least
+    squares in g, which is then the value or its negative; also if a value has reached the limit.
+    The exponent β is from 0.003 to 4; h is at least 0, but -8 in ``rectified``. In the median, the
+    rectified law has h of at least 0, and a weak prior on its exponent (0.3 within a factor of e)
+    and on the start of its decline, with the weight of one residual of 0.02 (``rectified_prior``
+    among the errors). Without it, four parameters diverge on few sizes.
 
     References
     ----------

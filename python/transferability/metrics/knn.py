@@ -70,8 +70,8 @@ def knn(
     -----
     The prediction for a row is the most common class of the k nearest other rows
     (majority vote); ties go to the class with the smaller sum of distances, then to the smaller
-    class. Of rows at the same distance, the earlier one counts as nearer. For targets the
-    prediction is the mean over the neighbours, and
+    class. Of rows at the same distance, the earlier one counts as nearer; cosines are rounded,
+    which may tell equal ones apart. For targets the prediction is the mean over the neighbours, and
 
     .. math:: R^2 = 1 - \sum_i (y_i - \hat y_i)^2 / \sum_i (y_i - \bar y)^2.
 

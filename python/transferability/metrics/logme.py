@@ -110,10 +110,11 @@ def logme(
     Rows that repeat, with equal labels and to within rounding, would let the evidence of features
     that can fit all other rows grow without bound. They are counted once: N is the number of
     distinct rows, and weights are relative to their mean. If every row occurs equally often, the
-    value is that of the distinct rows. With at most as many rows as features, rows are compared.
-    With more, the rank of the features and the norms of rows tell; features that cannot fit all
-    distinct rows count every row, so that with half of the rows repeated and nearly as many
-    features as distinct rows the value is too high.
+    value is that of the distinct rows. With at most as many rows as features, rows are compared;
+    those with different labels are one row to each class or target in which they agree. With more,
+    the rank of the features and the norms of rows tell; features that cannot fit all distinct rows
+    count every row, so that with half of the rows repeated and nearly as many features as distinct
+    rows the value is too high.
 
     Implementations in papers iterate a fixed point a few times and differ from the maximum;
     ``transferability.compat`` has their numbers.

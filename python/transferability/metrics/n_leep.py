@@ -147,6 +147,8 @@ def compute(given: Any, options: Mapping[str, Any], n_threads: int) -> dict[str,
                 stage("principal components")
                 fitted = asked if asked < 1 else min(asked, *x.shape)
                 x = decomposition.PCA(fitted, svd_solver="full").fit_transform(x)
+            else:
+                x = x - x.mean(axis=0)  # variances are differences of squares
             stage(f"k-means with {size} clusters")
             means = cluster.KMeans(size, n_init=1, random_state=options["seed"])
             mixture = fit_mixture(x, means.fit(x).labels_, size, options["covariance"])

@@ -13,6 +13,9 @@
 //!
 //! - N ≤ D, the rows are held: they are compared ([`crate::stats::Stats::distinct`]), and rows that
 //!   repeat become one row with a weight. That has full rank again, so that nothing else changes.
+//!   Rows of one image with two classes stay apart. A target in which they do not differ, such as
+//!   another class, is fitted exactly by as many directions as there are rows with different
+//!   features: d is that number, for this target.
 //! - N > D: from a decomposition, for a target that is fitted exactly. d − 1 is the rank, if rows limit
 //!   it and not columns, which three signs tell: the rank, at one scale of the columns, is below the
 //!   number of columns that vary; d is at least half of N; and the features fit the squares of the
@@ -25,7 +28,7 @@
 
 use crate::decomp::{Prepared, rounding_noise};
 use crate::error::Result;
-use crate::linalg::memory::{filled, reserved};
+use crate::linalg::memory::reserved;
 use crate::threads::Context;
 
 use super::curves::{Curve, Pairs};
@@ -47,9 +50,7 @@ pub(super) fn count_distinct(
     (targets, t): (&[Target], f64),
     context: &Context<'_>,
 ) -> Result<Vec<Option<f64>>> {
-    if prepared.stats.holds_rows() {
-        return filled(None, targets.len(), SEARCH);
-    }
+    let mut differing = None; // held rows with different features: those with equal labels are merged
     let mut counts = reserved(targets.len(), SEARCH)?;
     for group in targets.chunks(LANES) {
         let pairs: Pairs = std::array::from_fn(|lane| (group[lane.min(group.len() - 1)].column, t));
@@ -59,8 +60,20 @@ pub(super) fn count_distinct(
             let (counted, rank, n) = (whole(dof), whole(sums.dof), target.effective());
             let is_exact = fit >= 0.5 * n; // |y − Fm|² ≤ t|m|²
             let may_repeat = counted < n && !all_differ(target, rank);
-            let repeats = is_exact && may_repeat && rows_repeat(prepared, rank, n, context)?;
-            counts.push(repeats.then(|| counted + f64::from(u8::from(target.intercept))));
+            let distinct = counted + f64::from(u8::from(target.intercept));
+            let repeats = if !(is_exact && may_repeat) {
+                false
+            } else if prepared.stats.holds_rows() {
+                let n_rows = match differing {
+                    Some(n_rows) => n_rows,
+                    None => prepared.stats.n_distinct_features()?,
+                };
+                differing = Some(n_rows);
+                (n_rows as f64 - distinct).abs() < 0.5
+            } else {
+                rows_repeat(prepared, rank, n, context)?
+            };
+            counts.push(repeats.then_some(distinct));
         }
     }
     Ok(counts)

@@ -20,7 +20,7 @@ mod discriminant;
 
 use ndarray::Array2;
 
-use crate::decomp::{Prepared, Side};
+use crate::decomp::{Prepared, Side, rounding_noise};
 use crate::error::{Error, Result};
 use crate::input::Rows;
 use crate::linalg::blas::{axpy, dot, matrix_product, product_into, row_gram_add};
@@ -173,9 +173,11 @@ fn components(
         }
         let mut gram = zeros::<f64>(n * n, "the products of rows")?;
         row_gram_add(&x, d, 0..d, &mut gram, context)?;
+        // Centred rows vary along n − 1 directions at most; rounding may show one more.
         let (values, vectors) =
-            TridiagonalForm::reduce(gram, n, context)?.largest(most.min(n), context)?;
-        let noise = n as f64 * f64::EPSILON * values.first().copied().unwrap_or(0.0);
+            TridiagonalForm::reduce(gram, n, context)?.largest(most.min(n - 1), context)?;
+        let relative = (n as f64 * f64::EPSILON).max(4.0 * rounding_noise(stats, d));
+        let noise = relative * values.first().copied().unwrap_or(0.0);
         let values = above(values, noise)?;
         let root = |i: usize, k: usize| vectors[k * n + i] * values[k].sqrt();
         let mut z = reserved(n * values.len(), "the principal components")?;
