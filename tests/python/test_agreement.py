@@ -521,3 +521,13 @@ def test_the_csv_of_a_race_is_evaluated_without_the_models_that_it_dropped(tmp_p
     scores = read_ranking(str(path))
     assert scores == {"logme": {row.name: row.value("logme") for row in ranking.compared}}
     assert {*read_columns(str(path))["n_samples"]} == {*ranking.names}
+
+
+@pytest.mark.parametrize("missing", [None, math.nan])
+def test_groups_without_a_name_are_refused(missing: Any) -> None:
+    scores, truth = [1, 2, 3, 1, 2, 3], [1, 2, 3, 3, 2, 1]
+    for groups in ([missing] * 3 + ["a"] * 3, [0.0, 0.0, 0.0] + [missing] * 3):
+        with pytest.raises(DataError, match="groups has 3 missing values"):
+            agreement.weighted_tau(scores, truth, "grouped", groups=groups)
+    tau = agreement.weighted_tau(scores, truth, "grouped", groups=list("aaabbb"))
+    assert tau == pytest.approx(0, abs=1e-15)

@@ -55,6 +55,7 @@ class LabelFiles:
         if self.paired:
             if self.lengths:
                 self._check_lengths(shards)
+            self._check_indexes(shards)
             return tuple(shards)
         if len(shards) == len(self.files) > 1:
             in_order = listed and self.listed
@@ -64,8 +65,7 @@ class LabelFiles:
             order = pair_files(features, self.files, in_order=in_order)
             aligned = tuple(shards[i] for i in sorted(range(len(order)), key=order.__getitem__))
             self._check_lengths(aligned)
-            for shard, file in zip(aligned, self.files, strict=True):
-                check_stored_rows([shard.file], [file])
+            self._check_indexes(aligned)
             return aligned
         check_order([shard.file for shard in shards])
         self.check_array()
@@ -76,6 +76,11 @@ class LabelFiles:
         """Raise unless the files are in the order of an array of features for all rows."""
         if not self.paired:
             check_order(self.files, "together they are the labels")
+
+    def _check_indexes(self, shards: Sequence[Shard]) -> None:
+        """Raise if a shard and its file of labels store indexes that contradict their order."""
+        for shard, file in zip(shards, self.files, strict=False):  # none for arrays
+            check_stored_rows([shard.file], [file])
 
     def _check_lengths(self, shards: Sequence[Shard]) -> None:
         """Raise unless every shard has as many rows as its labels."""

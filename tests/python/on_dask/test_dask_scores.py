@@ -271,3 +271,18 @@ def test_models_of_other_rows_are_not_compared_without_labels(cluster: Cluster) 
     assert "have 40 rows, and the models before 60" in str(ranking["part"].error)
     here = tx.rank({"whole": x, "again": x[:, :3]}, None, metric)
     assert ranking.digest == here.digest
+
+
+def test_an_index_in_the_files_that_contradicts_their_order(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    x, names = np.random.default_rng(0).normal(size=(30, 4)), [f"id{i}" for i in range(30)]
+    paths = [str(tmp_path / f"{name}.parquet") for name in ("features", "labels")]
+    pandas.DataFrame(x, columns=list("abcd"), index=names).to_parquet(paths[0])
+    moved = pandas.DataFrame({"label": (x[:, 0] > 0).astype(int)}, index=names).iloc[::-1]
+    moved.to_parquet(paths[1])
+    for features, labels in ((paths[0], paths[1]), ([(paths[0], paths[1])], None)):
+        with pytest.raises(errors.DataError, match=r"features\.parquet in another order"):
+            tx.dask.stats(cluster.client, features, labels)
