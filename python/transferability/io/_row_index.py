@@ -42,7 +42,7 @@ def check_stored_rows(features: Sequence[File], labels: Sequence[File]) -> None:
     if (found := find_contradiction(known, own)) is not None:
         raise DataError(
             f"{found[0]}; write both in one order if the index says which rows belong together, or "
-            f"without it, by index=False, if rows match by position"
+            f"without an index if rows match by position"
         )
 
 
