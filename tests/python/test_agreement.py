@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from scipy import stats
 
 import transferability as tx
 from transferability import DataError, DtypeError, TransferabilityWarning, agreement
-from transferability.agreement._csv import read_ranking, read_truth
+from transferability.agreement._csv import read_columns, read_ranking, read_truth
 from transferability.agreement._evaluation import evaluate_scores
 from transferability.cli import main
 
@@ -468,3 +469,65 @@ def test_the_number_of_features_is_a_baseline() -> None:
     evaluation = tx.rank(models, labels).evaluate(truth, metrics=["logme", "n_features"])
     assert evaluation.weighted_tau == pytest.approx(1.0)
     assert evaluation["n_features"].weighted_tau == pytest.approx(-1.0)
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "known"),
+    [
+        ("model,acc,acc", ["a,.9,.1", "b,.8,.2"], []),
+        ("model,acc,acc,other", ["a,.9,.1,5", "b,.8,.2,6"], ["other"]),
+        ("model,acc,acc", ["a,.9,.9", "b,.8,.8"], ["acc"]),
+    ],
+)
+def test_columns_of_one_name_with_other_numbers_are_left_out(
+    tmp_path: Path, header: str, rows: list[str], known: list[str]
+) -> None:
+    path = tmp_path / "truth.csv"
+    path.write_text("\n".join([header, *rows]))
+    if known == ["acc"]:
+        assert read_truth(str(path)) == {"a": 0.9, "b": 0.8}
+        return
+    with pytest.warns(TransferabilityWarning, match="2 columns 'acc' differ and were left out"):
+        assert [*read_columns(str(path))] == known
+
+
+def test_two_columns_of_models_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "truth.csv"
+    path.write_text("model,model,acc\na,b,.9\nb,a,.8\n")
+    with pytest.raises(DataError, match="2 columns 'model'; name the models once"):
+        read_truth(str(path))
+
+
+def test_a_copy_with_another_seed_draws_anew() -> None:
+    names = "abcdefg"
+    rng = np.random.default_rng(0)
+    scores = {m: dict(zip(names, rng.normal(size=7).tolist(), strict=True)) for m in ("s", "t")}
+    truth = dict(zip(names, rng.normal(size=7).tolist(), strict=True))
+    first = evaluate_scores(scores, truth, n_boot=100)
+    before = first.ci()
+    second = evaluate_scores(scores, truth, n_boot=100, seed=5)
+    assert replace(first, seed=5).ci() == second.ci() != before
+    assert first["t"]._drawn is first._drawn  # metrics share the draws
+
+
+def test_the_csv_of_a_race_is_evaluated_without_the_models_that_it_dropped(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3000, 6))
+    models = {f"m{i}": x + i * rng.normal(size=x.shape) for i in range(9)}
+    ranking = tx.rank(models, x[:, 0] > 0, race=tx.Race(top=2), progress=False)
+    assert any(row.dropped for row in ranking)
+    path = tmp_path / "ranking.csv"
+    path.write_text(ranking.to_csv())
+    scores = read_ranking(str(path))
+    assert scores == {"logme": {row.name: row.value("logme") for row in ranking.compared}}
+    assert {*read_columns(str(path))["n_samples"]} == {*ranking.names}
+
+
+@pytest.mark.parametrize("missing", [None, math.nan])
+def test_groups_without_a_name_are_refused(missing: Any) -> None:
+    scores, truth = [1, 2, 3, 1, 2, 3], [1, 2, 3, 3, 2, 1]
+    for groups in ([missing] * 3 + ["a"] * 3, [0.0, 0.0, 0.0] + [missing] * 3):
+        with pytest.raises(DataError, match="groups has 3 missing values"):
+            agreement.weighted_tau(scores, truth, "grouped", groups=groups)
+    tau = agreement.weighted_tau(scores, truth, "grouped", groups=list("aaabbb"))
+    assert tau == pytest.approx(0, abs=1e-15)

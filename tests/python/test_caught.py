@@ -7,6 +7,7 @@ a block, under each action of a filter; the threads of a ranking.
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 
 import transferability as tx
-from transferability._util.caught import collect_warnings
+from transferability._util.caught import collect_warnings, drop_warnings
 
 
 def state() -> tuple[Any, Any, list[Any]]:
@@ -118,3 +119,38 @@ def test_a_ranking_in_threads_leaves_the_warnings_of_the_process_alone() -> None
         assert state() == before
     with pytest.warns(UserWarning, match="visible"):
         warnings.warn("visible", UserWarning, stacklevel=1)
+
+
+def test_evaluations_and_curves_in_threads_leave_the_warnings_of_the_process_alone() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 4))
+    ranking = tx.rank({name: x + i for i, name in enumerate("abcd")}, x[:, 0] > 0)
+    truth = dict(zip("abcd", [0.9, 0.8, 0.7, 0.5], strict=True))
+    before, interval = state(), sys.getswitchinterval()
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            ranking.evaluate(truth, n_boot=100).ci()
+            tx.forecast.curve(x, x[:, 0] > 0, sizes=[20, 30, 60])
+        except BaseException as error:
+            errors.append(error)
+
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(3):
+            threads = [in_thread(work) for _ in range(4)]
+            for thread in threads:
+                thread.join(60)
+            assert state() == before
+    finally:
+        sys.setswitchinterval(interval)
+    assert not errors
+
+
+def test_warnings_of_one_kind_are_dropped_and_others_issued() -> None:
+    with collect_warnings() as found:
+        with drop_warnings(DeprecationWarning):
+            warnings.warn("old", DeprecationWarning, stacklevel=1)
+            warnings.warn("kept", UserWarning, stacklevel=1)
+        assert texts(found) == ["kept"]

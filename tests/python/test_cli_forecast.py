@@ -194,3 +194,13 @@ def test_what_is_wrong_is_named(
     path.write_text(text)
     output = " ".join(run(path, *options, code=code).output.split())
     assert re.search(message, output), output
+
+
+def test_columns_of_one_name_with_other_values_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "curve.csv"
+    lines = [f"{n},{v},{1 - v}" for n, v in zip(SIZES, PILOT, strict=True)]
+    path.write_text("\n".join(["size,accuracy,accuracy", *lines]))
+    assert "several columns are called 'accuracy'" in run(path, code=3).stderr
+    lines = [f"{n},{v},{v}" for n, v in zip(SIZES, PILOT, strict=True)]
+    path.write_text("\n".join(["size,accuracy,accuracy", *lines]))
+    assert run(path).stdout.rstrip() == repr(tf.fit(SIZES, PILOT))

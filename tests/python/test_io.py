@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import transferability as tx
 from transferability.io import open_features, stats_of
+from transferability.io._sources import find_arrays
 from transferability.io._stream import prefetch_items
 
 
@@ -175,3 +176,25 @@ def test_progress_is_told(tmp_path: Path, x: Any, y: Any) -> None:
     stats_of(f"{tmp_path}/x_*.npy", y, progress=lambda *now: seen.append(now))
     assert [(done, total) for done, total, _ in seen] == [(100, 300), (200, 300), (300, 300)]
     assert seen[1][2].endswith("x_1.npy")
+
+
+def test_wide_integers_of_two_types_are_not_rounded_when_shards_are_joined(tmp_path: Path) -> None:
+    wide = np.array([[2**53 + 1, 1], [2**53, 2]] * 5)
+    np.save(tmp_path / "x_0.npy", wide)
+    np.save(tmp_path / "x_1.npy", (wide % 7).astype(np.uint64))
+    source = open_features(str(tmp_path / "x_*.npy"), np.arange(20) % 2)
+    with pytest.raises(tx.DataError, match=r"features of .*x_0.npy hold integers up to"):
+        source.load()
+    assert "which float64 rounds" in str(tx.rank({"m": source}, np.arange(20) % 2)["m"].error)
+    np.save(tmp_path / "x_0.npy", wide % 5)
+    source = open_features(str(tmp_path / "x_*.npy"))
+    assert source.load().tolist() == [*(wide % 5).tolist(), *(wide % 7).tolist()]
+
+
+def test_arrays_of_one_name_in_a_folder_are_refused(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    np.save(tmp_path / "a.npy", np.eye(3))
+    parquet.write_table(pyarrow.table({"u": [1.0, 2.0, 3.0]}), tmp_path / "a.parquet")
+    with pytest.raises(tx.DataError, match=r"two arrays are called 'a': .*a.npy and .*a.parquet"):
+        find_arrays(tmp_path)

@@ -269,3 +269,35 @@ def test_infinity_may_be_a_name(tmp_path: Path) -> None:
     path.write_text("inf\n1.5\n")
     with pytest.raises(DataError, match="infinite values"):
         tx.logme(X[:2], read_label_array(path, None))
+
+
+@pytest.mark.parametrize(
+    ("dtypes", "values", "dtype"),
+    [
+        (("i8", "u8"), (2**53, 2**53 + 1), np.int64),
+        (("u8", "i4"), (2**63 + 1, 5), np.uint64),
+        (("u8", "?"), (7, 1), np.uint64),
+        (("i8", "u8"), (3, 4), np.int64),
+    ],
+)
+def test_integers_of_two_types_stay_integers(
+    tmp_path: Path, dtypes: tuple[str, str], values: tuple[int, int], dtype: type
+) -> None:
+    ids = [np.array([values[0], 1], dtypes[0]), np.array([values[1], 0], dtypes[1])]
+    for i, own in enumerate(ids):
+        np.save(tmp_path / f"x_{i}.npy", X[:2])
+        np.save(tmp_path / f"y_{i}.npy", own)
+    found = tx.io.open_features(str(tmp_path / "x_*.npy"), str(tmp_path / "y_*.npy")).labels()
+    assert found is not None
+    assert found.tolist() == [int(one) for own in ids for one in own]
+    assert found.dtype.kind == np.dtype(dtype).kind
+
+
+def test_integers_that_would_become_equal_or_fit_no_type_are_refused() -> None:
+    wide = np.array([2**53, 2**53 + 1])
+    with pytest.raises(DataError, match="b holds float64, in which some of them would be equal"):
+        join_labels([wide, np.array([0.0, 1.0])], ["a", "b"], "file")
+    apart = np.array([2**53, 2**53 + 2])
+    assert len({*join_labels([apart, np.array([0.5, 1.0])], ["a", "b"], "file").tolist()}) == 4
+    with pytest.raises(DataError, match="from -1 to 9223372036854775808, which no 64-bit type"):
+        join_labels([np.array([-1]), np.array([2**63], "u8")], ["a", "b"], "file")

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -164,3 +165,15 @@ def test_notes_are_separated_in_columns() -> None:
     ranking = tx.rank({"a": np.random.default_rng(0).normal(size=(30, 4))}, np.arange(30) % 2)
     row = ranking["a"].replace(notes=("from the cache", "a note"))
     assert ",from the cache; a note," in ranking.replace(rows=(row,)).to_csv()
+
+
+@pytest.mark.parametrize("name", ["a\rb", "a\nb", "a\r\nb", 'a"b', "a,b"])
+def test_a_name_with_a_line_end_stays_one_cell(tmp_path: Path, name: str) -> None:
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    ranking = tx.rank({name: x, "other": x[:, :1]}, x[:, 0] > 0)
+    path = tmp_path / "ranking.csv"
+    path.write_bytes(ranking.to_csv().encode())
+    assert read_ranking(str(path))["logme"] == {row.name: row.value("logme") for row in ranking}
+    plain = tx.rank({"one": x, "other": x[:, :1]}, x[:, 0] > 0).to_csv()
+    assert "\r" not in plain
+    assert plain.endswith("\n")

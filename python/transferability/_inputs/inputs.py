@@ -58,6 +58,10 @@ class RowSource(abc.ABC):
     def load(self) -> NDArray[Any]:
         """Read all features."""
 
+    @abc.abstractmethod
+    def check_index(self, known: tuple[RowIndex, ...]) -> None:
+        """Raise if the pandas indexes of arguments contradict the one that the files store."""
+
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
@@ -170,6 +174,7 @@ def read_inputs(
     are_for_all_rows = labels is not None
     if type(features) is not np.ndarray and isinstance(features, RowSource):
         files, rows["features"] = features, features.shape[0]
+        features.check_index(index)
         if labels is None and target is None:
             labels = features.labels()
     elif features is not None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from .feature_frames import instance_of
 
-__all__ = ["RowIndex", "check_rows", "has_row_index"]
+__all__ = ["RowIndex", "check_rows", "find_contradiction", "has_row_index"]
 
 
 class RowIndex(NamedTuple):
@@ -54,11 +54,25 @@ def has_row_index(value: object) -> bool:
 
 
 def _check_order(known: RowIndex, own: RowIndex) -> None:
+    found = find_contradiction(known, own)
+    if found is not None:
+        what, by_label = found
+        raise DataError(
+            f"{what}; pass {by_label} if the index says which rows belong together, or "
+            f"{own.name}.to_numpy() if rows match by position"
+        )
+
+
+def find_contradiction(known: RowIndex, own: RowIndex) -> tuple[str, str] | None:
+    """Return how two indexes of equal length contradict rows that match by position, or None.
+
+    In words, with the first row that is elsewhere; and the expression that orders `own` by label.
+    """
     codes, _ = known.index.append(own.index).factorize()
     ours, theirs = np.split(np.asarray(codes) + 1, 2)  # 0 is a missing entry
     moved = ours != theirs
     if not moved.any():
-        return
+        return None
     size = int(codes.max()) + 2
     our_counts, their_counts = (np.bincount(part, minlength=size) for part in (ours, theirs))
     is_unique = max(our_counts.max(), their_counts.max()) == 1
@@ -70,16 +84,12 @@ def _check_order(known: RowIndex, own: RowIndex) -> None:
     elif is_unique and not (_is_counted(known.index) or _is_counted(own.index)):
         moved &= np.isin(ours, theirs) & (ours > 0)
         if not moved.any():
-            return
+            return None
         what = f"has entries of the index of {known.name} in other rows"
         by_label = f"the rows of {known.name}.index.intersection({own.name}.index) of both"
     else:
-        return
-    raise DataError(
-        f"{own.name} {what}: {_first_move(known, own, ours, theirs, moved)}; pass {by_label} if "
-        f"the index says which rows belong together, or {own.name}.to_numpy() if rows match by "
-        f"position"
-    )
+        return None
+    return f"{own.name} {what}: {_first_move(known, own, ours, theirs, moved)}", by_label
 
 
 def _first_move(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .._metric.derived import CONSENSUS
 from .._metric.registry import is_diagnostic, spec_of
+from .._util.caught import drop_warnings
 from ..errors import DataError, TransferabilityWarning
 from .choose import make_shortlist
 from .shortlist import Shortlist
@@ -48,8 +48,7 @@ def shortlist_ranking(
         if name in (found.metric, CONSENSUS) or is_diagnostic(name) or not spec_of(name).influence:
             continue
         try:
-            with warnings.catch_warnings():  # of the metric that sorts they were shown
-                warnings.simplefilter("ignore", TransferabilityWarning)
+            with drop_warnings(TransferabilityWarning):  # shown of the metric that sorts
                 other = make_shortlist(assess(name), confidence, method, prior, past, None, seed)
         except DataError:  # such as fewer than two models with this metric
             continue

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, TextIO
 
-__all__ = ["collect_warnings"]
+__all__ = ["collect_warnings", "drop_warnings"]
 
 _lock = threading.Lock()
 _lists: dict[int, list[Warning | str]] = {}  # of threads within blocks, by their identifiers
@@ -58,6 +58,16 @@ def collect_warnings() -> Iterator[list[Warning | str]]:
                 del _lists[thread]
             if not _lists:
                 _outside.close()
+
+
+@contextmanager
+def drop_warnings(kind: type[Warning]) -> Iterator[None]:
+    """Drop the warnings of one kind by this thread; issue its others when the block ends."""
+    with collect_warnings() as caught:
+        yield
+    for warning in caught:
+        if not isinstance(warning, kind):
+            warnings.warn(warning, stacklevel=3)
 
 
 def _replace_state() -> None:

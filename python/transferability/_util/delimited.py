@@ -13,8 +13,8 @@ from ..errors import DataError
 from .quotes import parse_rows
 from .text_file import TextOptions, open_text
 
-__all__ = ["MISSING", "find_missing", "format_csv", "is_number", "parse_labels", "read_rows"]
-__all__ += ["read_table"]
+__all__ = ["MISSING", "find_ambiguous", "find_missing", "format_csv", "is_number", "parse_labels"]
+__all__ += ["read_rows", "read_table"]
 
 #: Cells that stand for a missing value.
 MISSING = frozenset({"", "NA", "N/A", "n/a", "NaN", "nan", "None", "null", "NULL", "<NA>", "?"})
@@ -68,6 +68,14 @@ def read_table(
             where = f"line {line}" if comment is None else f"entry {entry}"
             raise DataError(f"{path}, {where}: {len(row)} values for {len(header)} columns")
     return header, [row for _, row in rows]
+
+
+def find_ambiguous(header: Sequence[str], rows: Sequence[Sequence[str]]) -> set[str]:
+    """Return the names that several columns with different cells have."""
+    found: dict[str, set[tuple[str, ...]]] = {}
+    for place, name in enumerate(header):
+        found.setdefault(name, set()).add(tuple(row[place] for row in rows))
+    return {name for name, columns in found.items() if len(columns) > 1}
 
 
 def _check_delimiter(path: str | os.PathLike[str], header: str, delimiter: str) -> None:
@@ -137,9 +145,12 @@ def find_missing(labels: Sequence[Any]) -> list[int]:
 
 
 def format_csv(columns: Mapping[str, Sequence[Any]]) -> str:
-    """Return columns by name as CSV text."""
+    """Return columns by name as CSV text, with a quoted cell wherever it holds a line end."""
+    rows = [list(columns), *zip(*columns.values(), strict=True)]
+    return "".join(map(_format_row, rows))
+
+
+def _format_row(cells: Sequence[Any]) -> str:
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*columns.values(), strict=True))
-    return out.getvalue()
+    csv.writer(out, lineterminator="\r\n").writerow(cells)  # each of the two is then quoted
+    return out.getvalue().removesuffix("\r\n") + "\n"

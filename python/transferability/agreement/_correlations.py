@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._inputs.arrays import as_floats, check_choice
+from .._inputs.labels import read_labels
 from .._inputs.types import ArrayLike, ByName
 from .._util.optional import need
 from ..errors import DataError
@@ -83,7 +84,7 @@ def weighted_tau(
     if (rank == "grouped") != (groups is not None):
         raise DataError('groups belong to rank="grouped": give both or neither')
     if rank == "grouped":
-        x, y, ids = read_pairs(scores, truth, nan, extra=groups)
+        x, y, ids = read_pairs(scores, truth, nan, extra=read_labels(groups, "groups")[0])
         return _compute_grouped_tau(x, y, ids)
     x, y, _ = read_pairs(scores, truth, nan)
     if warn_if_constant(x, y):

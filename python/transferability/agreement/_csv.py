@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from .._inputs.arguments import suggest
 from .._metric.derived import COST
 from .._metric.score import issue
-from .._util.delimited import MISSING, read_table
+from .._util.delimited import MISSING, find_ambiguous, read_table
 from ..errors import DataError
 
 __all__ = ["read_columns", "read_ranking", "read_truth"]
@@ -31,7 +31,7 @@ def read_ranking(path: str, metrics: Sequence[str] | None = None) -> Columns:
     The file is written by ``Ranking.to_csv``, or has a column "model" or "name" and columns of
     numbers. `metrics` names the columns; by default all that hold scores.
     """
-    columns = read_columns(path)
+    columns = _read_columns(path, compared=True)
     if metrics is None:
         chosen = [name for name in columns if name not in _FACTS and not name.startswith(COST)]
     else:
@@ -73,17 +73,31 @@ def read_truth(
 
 def read_columns(path: str) -> Columns:
     """Read every column that holds only numbers and missing values."""
+    return _read_columns(path, compared=False)
+
+
+def _read_columns(path: str, compared: bool) -> Columns:
+    """Read columns as :func:`read_columns` does; with `compared`, not of models a race dropped."""
     header, rows = read_table(path, comment="#")
     key = next((name for name in _MODEL if name in header), None)
     if key is None:
         raise DataError(f"{path} needs a first line with a column 'model' or 'name', got {header}")
     rows = _drop_layers(header, rows, header.index(key))
+    if compared and {"round", "dropped"} <= {*header}:  # their scores are of fewer rows
+        rows = [row for row in rows if not row[header.index("dropped")].strip()]
+    ambiguous = find_ambiguous(header, rows)
+    if key in ambiguous:
+        raise DataError(f"{path} has {header.count(key)} columns {key!r}; name the models once")
     models = [row[header.index(key)].strip() for row in rows]
     twice = [model for model, count in Counter(models).items() if count > 1]
     if twice:
         raise DataError(f"{path} has model {min(twice)!r} more than once; give one line a model")
     columns: Columns = {}
     for place, name in enumerate(header):
+        if name in ambiguous:
+            if place == header.index(name):
+                issue([f"{path}: {header.count(name)} columns {name!r} differ and were left out"])
+            continue
         values = [_parse_number(row[place]) for row in rows]
         known = [value for value in values if value is not None]
         if name == key or all(map(math.isnan, known)):

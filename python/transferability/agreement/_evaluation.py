@@ -6,7 +6,6 @@ Measures of agreement have bootstrap intervals and leave-one-out values over the
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from .. import agreement
 from .._inputs.by_name import as_mapping
 from .._metric.score import issue, json_ready
+from .._util.caught import drop_warnings
 from .._util.notebook import text_to_html
 from .._util.table import Table, Tabular
 from ..errors import DataError, TransferabilityWarning
@@ -136,14 +136,17 @@ class Evaluation(Tabular):
     seed: int = 0
     unmatched: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    _drawn: dict[tuple[str, str], Array] = field(default_factory=dict)  # by measure and metric
+    # By measure and metric; not of a copy with other fields.
+    _drawn: dict[tuple[str, str], Array] = field(default_factory=dict, init=False)
 
     def __getitem__(self, metric: str) -> Evaluation:
         """Return the evaluation with another metric first."""
         if metric not in self.scores:
             raise DataError(f"there is no metric {metric!r}; there are {', '.join(self.metrics)}")
         others = tuple(name for name in self.metrics if name != metric)
-        return replace(self, metrics=(metric, *others))
+        found = replace(self, metrics=(metric, *others))
+        object.__setattr__(found, "_drawn", self._drawn)
+        return found
 
     def __getattr__(self, name: str) -> float:
         """Compute a measure of the first metric, as in ``evaluation.spearman``."""
@@ -292,8 +295,7 @@ class Evaluation(Tabular):
         if nan == "omit" and (np.count_nonzero(~np.isnan(x)) < 2 or np.isinf(x).any()):
             return math.nan  # an infinite score has an order but no distance
         options = {"rank": self.rank} if name == "weighted_tau" else {}
-        with warnings.catch_warnings():  # the notes mention constant scores once
-            warnings.simplefilter("ignore", TransferabilityWarning)
+        with drop_warnings(TransferabilityWarning):  # the notes mention constant scores once
             return MEASURES[name](x, y, nan=nan, **options)
 
     def _resample(self, name: str) -> Array:

@@ -212,7 +212,8 @@ def _rank_statistics(chosen: Mapping[str, Any], options: Mapping[str, Any]) -> A
 def _rank_features(chosen: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
     """Rank arrays in files, in this process or with --dask on a cluster."""
     from .._ranking.rank import rank
-    from ..io._formats import suffixes_of
+    from ..io._formats import split_key, suffixes_of
+    from ..io._row_index import check_stored_rows
     from ..io._sources import (
         find_models,
         load_labels,
@@ -257,6 +258,10 @@ def _rank_features(chosen: Mapping[str, Any], options: Mapping[str, Any]) -> Any
         where = {name: str(model) for name, model in models.items()}
         return rank_on_cluster(dask, where, labels, metrics=names, **common)
     predictions = {name: chosen[name] for name in ("source_probs", "source_labels")}
+    for beside in (labels, chosen["groups"]):
+        if beside is not None:
+            for model in models.values():
+                check_stored_rows([(model.path, model.member)], [split_key(beside)])
     return rank(
         models,
         None if labels is None else load_labels(labels),

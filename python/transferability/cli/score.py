@@ -126,6 +126,8 @@ def _load_arrays(
     arrays: Mapping[str, str], labels: Mapping[str, str]
 ) -> tuple[str, dict[str, Any]]:
     """Load the arrays and labels of one model; return its name and the arguments of `score`."""
+    from ..io._formats import split_key
+    from ..io._row_index import check_stored_rows
     from ..io._sources import load_labels, parse_label_source, parse_source
 
     with as_usage_errors():
@@ -134,6 +136,10 @@ def _load_arrays(
         }
         for path in labels.values():
             parse_label_source(path)
+    features, *others = sources.values()
+    beside = [(source.path, source.member) for source in others]
+    for rows in (*beside, *map(split_key, labels.values())):
+        check_stored_rows([(features.path, features.member)], [rows])
     loaded = {name: source.load() for name, source in sources.items()}
     loaded |= {name: load_labels(path) for name, path in labels.items()}
     return sources["features"].name, loaded

@@ -177,7 +177,8 @@ def rank(
         metrics=tuple(planned[0]),
         task=target.task,
         task_note=target.note,
-        digest=compute_digest(Inputs(target), planned, precision),
+        # Without labels the target has the number of rows only now.
+        digest=compute_digest(Inputs(job.target), planned, precision),
         warnings=target.warnings,
         skipped=planned[1],
     )

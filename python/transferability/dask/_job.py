@@ -135,8 +135,6 @@ class Job:
         Neighbours are merged pair by pair. The tree depends only on the number of pieces, and so
         does the rounding of the result.
         """
-        if self.target.task == UNLABELLED:
-            self.target = unlabelled(sum(piece.n_samples for piece in pieces))
         level, start = [], 0
         for piece in pieces:
             labels = self._send_part(start, start + piece.n_samples)
@@ -163,13 +161,19 @@ class Job:
         return self._parts[start, stop]
 
     def _check_rows(self, pieces: Sequence[Piece]) -> None:
-        """Raise unless there is a label for each row, where there are labels."""
-        if self.target.task == UNLABELLED:
-            return
+        """Raise unless there is a label for each row, or without labels as many as before."""
         n_samples = sum(piece.n_samples for piece in pieces)
         held = f"{pieces[0]} has"
         if len(pieces) > 1:
             held = f"the {len(pieces)} shards from {pieces[0]} to {pieces[-1]} have"
+        if self.target.task == UNLABELLED:
+            if self.target.n_samples not in (0, n_samples):
+                raise DataError(
+                    f"{held} {n_samples} rows, and the models before {self.target.n_samples}; give "
+                    f"the same rows of every model"
+                )
+            self.target = unlabelled(n_samples)
+            return
         check_length("labels", self.target, held, n_samples)
 
     def _align(self, name: str, shards: Sequence[Shard], listed: bool) -> list[Shard]:

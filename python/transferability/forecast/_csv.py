@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .._inputs.arguments import suggest
 from .._metric.score import issue
-from .._util.delimited import MISSING, is_number, read_table
+from .._util.delimited import MISSING, find_ambiguous, is_number, read_table
 from ..errors import DataError
 
 __all__ = ["read_curve"]
@@ -33,15 +33,19 @@ def read_curve(
     header, rows = read_table(path, "\t" if path.lower().endswith(".tsv") else ",", comment="#")
     if header and all(map(is_number, header)):
         raise DataError(f"{path}: its first line is numbers; give it names, such as size,accuracy")
-    numbers, odd = {}, []
+    numbers, odd, ambiguous = {}, [], find_ambiguous(header, rows)
     for place, name in enumerate(header):
         cells = [row[place].strip() for row in rows]
+        if name in ambiguous:
+            continue
         if cells and all(is_number(cell) or cell in MISSING for cell in cells):
             numbers[name] = [math.nan if cell in MISSING else float(cell) for cell in cells]
         elif cells:
             cell = next(cell for cell in cells if not (is_number(cell) or cell in MISSING))
             odd.append(f"{name} holds {cell!r}")
     others = f"; not numbers: {', '.join(odd)}" if odd else ""
+    if ambiguous:
+        others += f"; several columns are called {', '.join(map(repr, sorted(ambiguous)))}"
     for argument, wanted in (("--size-column", size_column), ("--value-column", value_column)):
         if wanted is not None and wanted not in numbers:
             raise DataError(

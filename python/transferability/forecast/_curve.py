@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,8 +19,9 @@ from .._metric.registry import metric_names, spec_of, title_of
 from .._metric.score import SETS, issue
 from .._metric.spec import OF_STATISTICS
 from .._stats.stats import Stats
+from .._util.caught import collect_warnings
 from .._util.notebook import to_html
-from ..errors import DataError, TransferabilityError, TransferabilityWarning
+from ..errors import DataError, TransferabilityError
 from ._fit import fit
 from ._forecast import Forecast
 
@@ -145,8 +145,7 @@ def curve(
     notes: dict[str, None] = {}
     for start, size in pairwise([0, *steps]):
         block = order[start:size]
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", TransferabilityWarning)
+        with collect_warnings() as caught:
             try:
                 stats.push(array[block], target.take(block))
                 scores = stats.score(names, **options)
@@ -157,7 +156,7 @@ def curve(
                 stats.push(array[rest], target.take(rest))
                 stats.score(names, **options)  # raises where no size would do, and names none
                 raise DataError(f"at {size} samples: {error}; begin with more") from error
-        notes |= {f"at {size} samples: {warning.message}": None for warning in caught}
+        notes |= {f"at {size} samples: {warning}": None for warning in caught}
         for name in names:
             values[name].append(float(scores[name]))
     issue(notes)

@@ -21,9 +21,10 @@ from ..errors import DataError
 from ._choose import Column, choose_columns
 from ._spec import FormatSpec, Reader, Selection, close_on_error, regroup
 
-__all__ = ["FORMATS", "IpcTable"]
+__all__ = ["FORMATS", "IpcTable", "open_table"]
 
 _BATCH_ROWS = 4096
+_PARQUET = (".parquet", ".pq")
 #: The last bytes of a complete stream. Without them a stream cut between batches looks whole.
 _END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
@@ -144,6 +145,11 @@ class _ColumnsReader(Reader):
         return f"{self._table.path}, column {column!r}"
 
 
+def open_table(path: Path) -> _ParquetTable | IpcTable:
+    """Open the table of a file by its suffix."""
+    return (_ParquetTable if path.suffix.lower() in _PARQUET else IpcTable)(path)
+
+
 def _open(kind: type[_ParquetTable] | type[IpcTable], path: Path, selection: Selection) -> Reader:
     table = kind(path)
     with close_on_error(table):
@@ -152,6 +158,6 @@ def _open(kind: type[_ParquetTable] | type[IpcTable], path: Path, selection: Sel
 
 _parquet, _arrow = partial(_open, _ParquetTable), partial(_open, IpcTable)
 FORMATS = (
-    FormatSpec("parquet", (".parquet", ".pq"), "table", _parquet, None, "pyarrow", "io"),
+    FormatSpec("parquet", _PARQUET, "table", _parquet, None, "pyarrow", "io"),
     FormatSpec("Arrow", (".arrow", ".feather", ".ipc"), "table", _arrow, None, "pyarrow", "io"),
 )

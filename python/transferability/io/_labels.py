@@ -19,6 +19,8 @@ from ._formats import TEXT_SUFFIXES, name_errors, open_array
 
 __all__ = ["check_length", "join_labels", "read_label_array", "read_label_parts"]
 
+_BEYOND, _EXACT = 2**63, 2**53  # more than int64 holds; the last integer that float64 tells apart
+
 
 def read_label_array(path: Path, key: str | None) -> Any:
     """Read labels: an array or a column of a file, or lines of text."""
@@ -60,7 +62,37 @@ def join_labels(parts: Sequence[Any], names: Sequence[str], what: str) -> NDArra
                 f"{name} has shape {part.shape} but {names[0]} {parts[0].shape}; give every {what} "
                 f"the same targets"
             )
-    return np.concatenate(parts)
+    joined = np.concatenate(parts)
+    if joined.dtype.kind == "f" and any(part.dtype.kind in "iu" for part in parts):
+        return _keep_integers(parts, names, joined)
+    return joined
+
+
+def _keep_integers(
+    parts: Sequence[NDArray[Any]], names: Sequence[str], joined: NDArray[Any]
+) -> NDArray[Any]:
+    """Return labels that NumPy joins as real numbers, without two integers becoming one."""
+    whole = [part for part in parts if part.dtype.kind in "biu"]
+    least = min(int(part.min()) for part in whole)
+    most = max(int(part.max()) for part in whole)
+    if len(whole) == len(parts):  # of int64 and uint64
+        if most >= _BEYOND and least < 0:
+            raise DataError(
+                f"{names[0]} and the others hold integers from {least} to {most}, which no 64-bit "
+                f"type holds together; use strings for them"
+            )
+        dtype = np.int64 if most < _BEYOND else np.uint64
+        return np.concatenate([part.astype(dtype) for part in parts])
+    if max(most, -least) > _EXACT:
+        distinct = {value for part in whole for value in part.ravel().tolist()}
+        if len({float(value) for value in distinct}) < len(distinct):
+            real = next(i for i, part in enumerate(parts) if part.dtype.kind == "f")
+            raise DataError(
+                f"labels hold integers up to {max(most, -least)}, and {names[real]} holds "
+                f"{parts[real].dtype}, in which some of them would be equal; write labels in one "
+                f"way"
+            )
+    return joined
 
 
 def check_length(name: str, labels: Target | NDArray[Any], held: str, n_rows: int) -> None:

@@ -6,18 +6,20 @@ import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
 from .._inputs.columns import join_names, match_columns
 from .._inputs.labels import read_labels
+from .._inputs.rows import RowIndex, has_row_index
 from .._inputs.types import ArrayLike, PathLike
 from ..errors import DataError, DtypeError
 from ._formats import LABEL_SUFFIXES, list_suffixes, name_array, open_array
 from ._labels import check_length, read_label_array
 from ._pairing import Pair, check_order, find_unpaired, is_pairs, pair_files, split_pairs
 from ._paths import Paths, expand_paths, is_listed, names_labels
+from ._row_index import check_stored_rows
 from ._shards import FeatureSource, Shard
 
 __all__ = ["PathsOrPairs", "open_features"]
@@ -173,7 +175,7 @@ def _assign_labels(shards: list[Shard], labels: object, listed: bool) -> tuple[S
     """
     if labels is None:
         return tuple(shards)
-    name = "labels"
+    name, given = "labels", cast("Any", labels)
     if names_labels(labels):
         files = expand_paths(labels, "labels", LABEL_SUFFIXES)  # type: ignore[arg-type]
         features = [shard.file for shard in shards]
@@ -185,12 +187,15 @@ def _assign_labels(shards: list[Shard], labels: object, listed: bool) -> tuple[S
                 f"there are {len(files)} files of labels for {len(shards)} shards"
                 f"{find_unpaired(features, files)}; give one for each, or one for all"
             )
+        check_stored_rows(features, files)
         name, labels = name_array(*files[0]), read_label_array(*files[0])
     array, _ = read_labels(labels, name)
     ends = np.cumsum([shard.n_samples for shard in shards])
     held = f"{shards[0]} has" if len(shards) == 1 else f"the {len(shards)} shards have"
     check_length(name, array, held, ends[-1])
     check_order([shard.file for shard in shards])
+    if has_row_index(given):
+        FeatureSource(tuple(shards)).check_index((RowIndex("labels", given.index),))
     parts = np.split(array, ends[:-1])
     return tuple(replace(shard, labels=part) for shard, part in zip(shards, parts, strict=True))
 

@@ -19,6 +19,7 @@ from ._labels import join_labels, read_label_parts
 from ._names import File
 from ._pairing import check_order, pair_files
 from ._paths import Paths, expand_paths, is_listed
+from ._row_index import check_stored_rows
 from ._shards import Shard
 
 __all__ = ["LabelFiles", "check_same", "read_label_files"]
@@ -54,6 +55,7 @@ class LabelFiles:
         if self.paired:
             if self.lengths:
                 self._check_lengths(shards)
+            self._check_indexes(shards)
             return tuple(shards)
         if len(shards) == len(self.files) > 1:
             in_order = listed and self.listed
@@ -63,15 +65,22 @@ class LabelFiles:
             order = pair_files(features, self.files, in_order=in_order)
             aligned = tuple(shards[i] for i in sorted(range(len(order)), key=order.__getitem__))
             self._check_lengths(aligned)
+            self._check_indexes(aligned)
             return aligned
         check_order([shard.file for shard in shards])
         self.check_array()
+        check_stored_rows([shard.file for shard in shards], self.files)
         return tuple(shards)
 
     def check_array(self) -> None:
         """Raise unless the files are in the order of an array of features for all rows."""
         if not self.paired:
             check_order(self.files, "together they are the labels")
+
+    def _check_indexes(self, shards: Sequence[Shard]) -> None:
+        """Raise if a shard and its file of labels store indexes that contradict their order."""
+        for shard, file in zip(shards, self.files, strict=False):  # none for arrays
+            check_stored_rows([shard.file], [file])
 
     def _check_lengths(self, shards: Sequence[Shard]) -> None:
         """Raise unless every shard has as many rows as its labels."""

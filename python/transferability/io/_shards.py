@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 
 from .._inputs.columns import join_names
 from .._inputs.inputs import RowSource
+from .._inputs.integers import check_exact
+from .._inputs.rows import RowIndex
 from ..errors import DataError
 from ._formats import name_array, name_errors, open_array
 from ._labels import check_length, join_labels, read_label_parts
 from ._names import File
 from ._pairing import check_order
+from ._row_index import check_stored_index, check_stored_rows
 from ._spec import Reader
 
 __all__ = ["Block", "FeatureSource", "Rows", "Shard", "iterate_blocks"]
@@ -232,6 +235,8 @@ class FeatureSource(RowSource):
         parts = read_label_parts([shard.label_source for shard in self.shards], names)
         for shard, name, part in zip(self.shards, names, parts, strict=True):
             check_length(name, part, f"{shard} has", shard.n_samples)
+            if shard._label_file is not None:
+                check_stored_rows([shard.file], [shard._label_file])
         return parts
 
     def check_order(self, beside: str = "") -> None:
@@ -247,11 +252,26 @@ class FeatureSource(RowSource):
         what = f"{beside} are" if beside else "the labels are"
         check_order([shard.file for shard in self.shards], what, may_be_pairs=not beside)
 
+    def check_index(self, known: tuple[RowIndex, ...]) -> None:
+        """Raise if the pandas indexes of arguments contradict the one that the files store.
+
+        Parameters
+        ----------
+        known : tuple of RowIndex
+            The names of the arguments, and their indexes.
+        """
+        check_stored_index([shard.file for shard in self.shards], known)
+
     def load(self) -> NDArray[Any]:
         """Read all features at once; a single .npy file is mapped."""
         if len(self.shards) == 1:
             return self.shards[0].load()
-        return np.concatenate([block for shard in self.shards for block in shard.features()])
+        blocks = [(block, shard) for shard in self.shards for block in shard.features()]
+        joined = np.concatenate([block for block, _ in blocks])
+        if joined.dtype.kind == "f":  # so are int64 and uint64 together
+            for block, shard in blocks:
+                check_exact(block, f"features of {shard}")
+        return joined
 
     def __repr__(self) -> str:
         """Show the shape, and the first and the last shard."""

@@ -141,7 +141,14 @@ def find_arrays(path: str | os.PathLike[str]) -> dict[str, Source]:
     candidates, _ = _list_candidates(Path(path))
     if not candidates:
         raise DataError(f"{path} holds no files of {', '.join(_IN_FOLDERS)}")
-    return {source.name: source for source in candidates}
+    found: dict[str, Source] = {}
+    for source in candidates:
+        if source.name in found:
+            raise DataError(
+                f"two arrays are called {source.name!r}: {found[source.name]} and {source}"
+            )
+        found[source.name] = source
+    return found
 
 
 def parse_label_source(spec: str | os.PathLike[str]) -> Source | None:

@@ -258,3 +258,31 @@ def test_the_first_example_of_the_documentation(
     shown = capsys.readouterr().out
     assert "2 models by LogME" in shown
     assert "H-score" in shown
+
+
+def test_models_of_other_rows_are_not_compared_without_labels(cluster: Cluster) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 5))
+    models = {"whole": x, "part": x[:40], "again": x[:, :3]}
+    chunks = {name: dask.array.from_array(own, chunks=(20, 5)) for name, own in models.items()}
+    metric = "effective_rank"
+    options: dict[str, Any] = {"task": "unlabelled", "progress": False}
+    ranking = tx.dask.rank(cluster.client, chunks, None, metric, **options)
+    assert [row.name for row in ranking.failed] == ["part"]
+    assert "have 40 rows, and the models before 60" in str(ranking["part"].error)
+    here = tx.rank({"whole": x, "again": x[:, :3]}, None, metric)
+    assert ranking.digest == here.digest
+
+
+def test_an_index_in_the_files_that_contradicts_their_order(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    x, names = np.random.default_rng(0).normal(size=(30, 4)), [f"id{i}" for i in range(30)]
+    paths = [str(tmp_path / f"{name}.parquet") for name in ("features", "labels")]
+    pandas.DataFrame(x, columns=list("abcd"), index=names).to_parquet(paths[0])
+    moved = pandas.DataFrame({"label": (x[:, 0] > 0).astype(int)}, index=names).iloc[::-1]
+    moved.to_parquet(paths[1])
+    for features, labels in ((paths[0], paths[1]), ([(paths[0], paths[1])], None)):
+        with pytest.raises(errors.DataError, match=r"features\.parquet in another order"):
+            tx.dask.stats(cluster.client, features, labels)
