@@ -72,10 +72,12 @@ def _keep_integers(
     parts: Sequence[NDArray[Any]], names: Sequence[str], joined: NDArray[Any]
 ) -> NDArray[Any]:
     """Return labels that NumPy joins as real numbers, without two integers becoming one."""
-    whole = [part for part in parts if part.dtype.kind in "biu"]
+    whole = [part for part in parts if part.dtype.kind in "biu" and part.size]
+    if not whole:
+        return joined
     least = min(int(part.min()) for part in whole)
     most = max(int(part.max()) for part in whole)
-    if len(whole) == len(parts):  # of int64 and uint64
+    if all(part.dtype.kind in "biu" for part in parts):  # int64 and uint64
         if most >= _BEYOND and least < 0:
             raise DataError(
                 f"{names[0]} and the others hold integers from {least} to {most}, which no 64-bit "
