@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,6 +59,12 @@ def test_a_missing_file_is_a_row_and_stops_nothing(tmp_path: Path) -> None:
     assert [row.name for row in ranking if row.error] == ["m01"]
 
 
+def wait_for(read: list[Any], n_files: int) -> None:
+    end = time.monotonic() + 10
+    while len(read) < n_files and time.monotonic() < end:
+        time.sleep(0.001)
+
+
 @pytest.mark.parametrize("name", ["a" * 5000 + ".npy", "b" * 300 + "/x.npy", "a\0b.npy", ""])
 def test_a_name_that_the_system_refuses_stops_no_readahead(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
@@ -65,9 +72,11 @@ def test_a_name_that_the_system_refuses_stops_no_readahead(
     models, labels = write(tmp_path, 3)
     read: list[Path] = []
     monkeypatch.setattr(_readahead, "_is_cached", lambda descriptor, size: read.append(size) or 1)
-    ranking = tx.rank({"odd": name, **models}, labels, n_threads=2)  # a thread that dies warns
-    assert [row.name for row in ranking if row.error] == ["odd"]
+    with read_ahead({"odd": name, **models}, 4):  # a thread that dies warns
+        wait_for(read, 3)
     assert len(read) == 3
+    ranking = tx.rank({"odd": name, **models}, labels, n_threads=2)
+    assert [row.name for row in ranking if row.error] == ["odd"]
 
 
 def test_files_are_read_in_order_and_not_too_far_ahead(
@@ -76,18 +85,12 @@ def test_files_are_read_in_order_and_not_too_far_ahead(
     models, _ = write(tmp_path, 6)
     read: list[str] = []
     monkeypatch.setattr(_readahead, "_warm", lambda paths, stopped: read.append(paths[0].stem))
-
-    def wait_for(n_files: int) -> None:
-        end = time.monotonic() + 10
-        while len(read) < n_files and time.monotonic() < end:
-            time.sleep(0.001)
-
     with read_ahead(models, 2) as announced:
-        wait_for(2)
+        wait_for(read, 2)
         time.sleep(0.02)
         assert read == ["m00", "m01"]
         assert announced(str.upper)("m00") == "M00"
-        wait_for(3)
+        wait_for(read, 3)
         assert read == ["m00", "m01", "m02"]
     assert read == ["m00", "m01", "m02"]
 
