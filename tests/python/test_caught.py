@@ -154,3 +154,40 @@ def test_warnings_of_one_kind_are_dropped_and_others_issued() -> None:
             warnings.warn("old", DeprecationWarning, stacklevel=1)
             warnings.warn("kept", UserWarning, stacklevel=1)
         assert texts(found) == ["kept"]
+
+
+def test_a_block_of_another_thread_that_ends_later_loses_no_warning() -> None:
+    entered, other_entered, left = threading.Event(), threading.Event(), threading.Event()
+
+    def collect() -> None:
+        with collect_warnings():
+            entered.set()
+            other_entered.wait(10)
+        left.set()
+
+    def catch() -> None:
+        entered.wait(10)
+        with warnings.catch_warnings():
+            other_entered.set()
+            left.wait(10)
+
+    with warnings.catch_warnings():  # restores what the threads leave
+        for thread in [in_thread(collect), in_thread(catch)]:
+            thread.join(20)
+        with collect_warnings():
+            pass
+        with collect_warnings() as found:
+            warnings.warn("still here", UserWarning, stacklevel=1)
+        assert texts(found) == ["still here"]
+        with pytest.warns(UserWarning, match="outside"):
+            warnings.warn("outside", UserWarning, stacklevel=1)
+
+
+def test_filters_of_modules_may_have_flags() -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"(?i)TEST_CAUGHT")
+        shown: list[str] = []
+        warnings.showwarning = lambda message, *rest: shown.append(str(message))  # type: ignore[assignment]
+        with collect_warnings():
+            in_thread(lambda: warnings.warn("ignored", UserWarning, stacklevel=1)).join(10)
+        assert not shown

@@ -299,5 +299,7 @@ def test_integers_that_would_become_equal_or_fit_no_type_are_refused() -> None:
         join_labels([wide, np.array([0.0, 1.0])], ["a", "b"], "file")
     apart = np.array([2**53, 2**53 + 2])
     assert len({*join_labels([apart, np.array([0.5, 1.0])], ["a", "b"], "file").tolist()}) == 4
+    for empty in (np.array([]), np.array([], np.int64)):  # a shard without rows
+        assert join_labels([wide, empty], ["a", "b"], "file").tolist() == wide.tolist()
     with pytest.raises(DataError, match="from -1 to 9223372036854775808, which no 64-bit type"):
         join_labels([np.array([-1]), np.array([2**63], "u8")], ["a", "b"], "file")

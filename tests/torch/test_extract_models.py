@@ -267,3 +267,18 @@ def test_padding_that_is_hidden_from_other_layers_only_is_said(layer: str, colle
     assert len(said) == 1
     np.testing.assert_array_equal(run(ids, attention_mask={layer: None}), every)
     assert not np.allclose(run(ids, attention_mask=ids != 0), every)
+
+
+def test_a_layer_of_another_attention_takes_the_batch_first() -> None:
+    class Mixer(nn.TransformerEncoderLayer):
+        def __init__(self) -> None:
+            super().__init__(8, 2, 16, batch_first=True)
+            del self.self_attn
+
+        def forward(self, x: torch.Tensor, **unused: Any) -> torch.Tensor:
+            return self.linear2(self.linear1(x))
+
+    model, x = nn.Sequential(Mixer()).eval(), torch.randn(6, 3, 8)
+    with extract(model, ["0"], pool="mean", keep_features=True) as ex:
+        ex.update(x, [0, 1] * 3)
+    np.testing.assert_allclose(ex.features["0"], model(x).mean(1).detach(), atol=1e-6)

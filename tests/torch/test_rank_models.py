@@ -473,6 +473,25 @@ def test_a_module_of_this_process_is_left_as_it_was(
         assert torch.equal(after[name], value), name
 
 
+def test_a_module_that_drops_a_buffer_is_scored_in_another_format(
+    tmp_path: Path, inputs: Any, labels: Any
+) -> None:
+    class Forgets(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(4, 6)
+            self.register_buffer("cached", torch.ones(1))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.cached = None
+            return self.linear(x)
+
+    ranking = tx.rank_models(
+        {"own": Forgets()}, (inputs[:, :4], labels), cache=tmp_path, isolate=False, dtype="float64"
+    )
+    assert not ranking.failed
+
+
 def test_the_head_of_a_model_in_training_mode_changes_nothing(
     tmp_path: Path, inputs: Any, labels: Any
 ) -> None:

@@ -359,4 +359,5 @@ def test_weights_in_files_of_any_name_are_part_of_the_fingerprint(
         prints.append(model.fingerprint())
     assert prints[0] == prints[2] != prints[1]
     (tmp_path / "notes.txt").write_text("has nothing to do with it")
+    (tmp_path / "w").write_text("a name that the graph has for a tensor")
     assert models.open_model(f"onnx:{path}").fingerprint() == prints[2]

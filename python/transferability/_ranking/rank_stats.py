@@ -66,7 +66,7 @@ def _check_settings(models: Mapping[str, Stats], settings: Settings, baselines: 
     if settings.precision == "double":  # the default
         return
     for name, stats in models.items():
-        if (own := stats.moments()["precision"]) != settings.precision:
+        if (own := stats.precision) != settings.precision:
             raise DataError(
                 f"precision is {settings.precision!r}, but the statistics of {name!r} were "
                 f"collected in {own!r}; leave it out, or collect them in {settings.precision!r}"

@@ -184,6 +184,11 @@ class Stats:
         return None if counts is None else tuple(counts)
 
     @property
+    def precision(self) -> str:
+        """Precision of the products of the features: "double" or "single"."""
+        return self._inner.precision
+
+    @property
     def class_scatters(self) -> bool:
         """Whether separate statistics of every class are kept, as some metrics need."""
         return self._inner.class_scatters

@@ -73,7 +73,8 @@ def drop_warnings(kind: type[Warning]) -> Iterator[None]:
 def _replace_state() -> None:
     global _show
     _outside.enter_context(warnings.catch_warnings())
-    _filters[:], _show = warnings.filters, warnings.showwarning
+    if warnings.showwarning is not _take:  # a block of another thread may have put it back
+        _filters[:], _show = warnings.filters, warnings.showwarning
     warnings.simplefilter("always")
     warnings.showwarning = _take
 
@@ -104,17 +105,13 @@ def _find_action(text: str, category: type[Warning], filename: str, lineno: int)
     The name of its module is not known here, so the name of the file stands for it.
     """
     module = re.sub(r"(/__init__)?\.py$", "", filename.replace("\\", "/")).replace("/", ".")
+    starts = [0, *(dot.end() for dot in re.finditer(r"\.", module))]
     for action, pattern, kind, place, line in _filters:
         if (
             issubclass(category, kind)
             and line in (0, lineno)
             and (pattern is None or re.match(pattern, text))
-            and (place is None or re.search(rf"(^|\.)({_text_of(place)})", module))
+            and (place is None or any(re.match(place, module[start:]) for start in starts))
         ):
             return str(action)
     return "default"
-
-
-def _text_of(pattern: Any) -> str:
-    """Return a pattern of a filter as text; those of Python itself are texts already."""
-    return str(getattr(pattern, "pattern", pattern))

@@ -62,6 +62,8 @@ def join_labels(parts: Sequence[Any], names: Sequence[str], what: str) -> NDArra
                 f"{name} has shape {part.shape} but {names[0]} {parts[0].shape}; give every {what} "
                 f"the same targets"
             )
+    full = [i for i, part in enumerate(parts) if part.size] or [*range(len(parts))]
+    parts, names = [parts[i] for i in full], [names[i] for i in full]
     joined = np.concatenate(parts)
     if joined.dtype.kind == "f" and any(part.dtype.kind in "iu" for part in parts):
         return _keep_integers(parts, names, joined)
@@ -72,12 +74,10 @@ def _keep_integers(
     parts: Sequence[NDArray[Any]], names: Sequence[str], joined: NDArray[Any]
 ) -> NDArray[Any]:
     """Return labels that NumPy joins as real numbers, without two integers becoming one."""
-    whole = [part for part in parts if part.dtype.kind in "biu" and part.size]
-    if not whole:
-        return joined
+    whole = [part for part in parts if part.dtype.kind in "biu"]
     least = min(int(part.min()) for part in whole)
     most = max(int(part.max()) for part in whole)
-    if all(part.dtype.kind in "biu" for part in parts):  # int64 and uint64
+    if len(whole) == len(parts):  # of int64 and uint64
         if most >= _BEYOND and least < 0:
             raise DataError(
                 f"{names[0]} and the others hold integers from {least} to {most}, which no 64-bit "

@@ -104,7 +104,7 @@ def score_stats_by_group(
                 f"leave out {name}"
             )
     names, parts, whole = _read_groups(groups, task)
-    precision = whole.moments()["precision"]
+    precision = whole.precision
     if settings.precision not in ("double", precision):  # the default, or what they have
         raise DataError(
             f"precision is {settings.precision!r}, but the statistics were collected in "

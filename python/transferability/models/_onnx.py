@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from ._spec import ModelSpec, SourceSpec
 
 __all__ = ["SOURCE", "OnnxModel"]
 
+#: Where a graph names a file of tensors, up to the size of the name: a pair of strings in protobuf.
+_LOCATION = re.compile(rb"\n\x08location\x12([\x80-\xff]?[\x00-\x7f])", re.DOTALL)
 #: Files beside a graph that describe its preprocessing, by the kind of items.
 _CONFIGS = {
     "text": ("tokenizer_config.json", "tokenizer.json"),
@@ -54,15 +57,15 @@ class OnnxModel(Model):
 
 
 def _find_weights(path: Path) -> set[Path]:
-    """Return the files whose names a graph has where it says that tensors are in other files."""
+    """Return the files that a graph names as those of its tensors."""
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as graph:
-        if graph.find(b"location") < 0:  # the key of such a name
-            return set()
-        return {
-            other
-            for other in path.parent.rglob("*")
-            if other != path and other.is_file() and graph.find(os.fsencode(other.name)) >= 0
-        }
+        names = set()
+        for found in _LOCATION.finditer(graph):
+            low, *high = found[1]
+            size = (low & 127) + (high[0] << 7 if high else 0)
+            names.add(graph[found.end() : found.end() + size])
+    paths = {path.parent / os.fsdecode(name) for name in names if b"\0" not in name}
+    return {other for other in paths if other.is_file()}
 
 
 class _PaddedTexts(Texts):

@@ -65,8 +65,8 @@ def keep_state(value: Any, dtype: str | None) -> Iterator[None]:
         for part in training:  # module.train() would include frozen parts
             part.training = True
         for table, name, device, number, data in held:
-            now = table[name]
-            if (now.device, now.dtype) != (device, number):
+            now = table.get(name)  # a forward pass may have dropped it
+            if now is not None and (now.device, now.dtype) != (device, number):
                 now.data = now.data.to(device, number) if data is None else data
                 if now.grad is not None:
                     now.grad.data = now.grad.data.to(device, number)
@@ -164,8 +164,11 @@ def _copy_batch(batch: Any) -> Any:
         return batch.copy()
     if isinstance(batch, MutableMapping):
         copied = copy.copy(batch)  # of its own class, which may carry more than its entries
-        for key, value in batch.items():
-            copied[key] = _copy_batch(value)
+        try:
+            for key, value in batch.items():
+                copied[key] = _copy_batch(value)
+        except TypeError:  # it cannot be changed
+            return batch
         return copied
     if type(batch) in (tuple, list):
         return type(batch)(map(_copy_batch, batch))

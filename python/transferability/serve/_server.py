@@ -94,8 +94,9 @@ def serve(settings: Settings) -> None:
             timeout_graceful_shutdown=5,
         )
         server = _Server(config, app, settings)
-        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # the terminal may be closed
-            signal.signal(signal.SIGHUP, server.handle_exit)
+        hang_up = getattr(signal, "SIGHUP", None)  # the terminal may be closed; not on Windows
+        if hang_up is not None and signal.getsignal(hang_up) is signal.SIG_DFL:
+            signal.signal(hang_up, server.handle_exit)
         try:
             asyncio.run(server.serve([listener]))
         finally:

@@ -34,7 +34,7 @@ def _is_batch_first(module: Any) -> bool:
     if isinstance(module, (nn.TransformerEncoder, nn.TransformerDecoder)):
         module = next(iter(module.layers), None)
     if isinstance(module, (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)):
-        module = module.self_attn  # these layers do not keep the argument themselves
+        module = getattr(module, "self_attn", None)  # the layers do not keep the argument
     return getattr(module, "batch_first", True) is not False
 
 
