@@ -634,7 +634,14 @@ def _draw(name: str, context: Context) -> Any:
 
 
 def _shown(arguments: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value!r:.120}" for name, value in arguments.items())
+    return ", ".join(f"{name}={_repr(value):.120}" for name, value in arguments.items())
+
+
+def _repr(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception as error:  # texts beyond Unicode and integers of 5,000 digits have none
+        return f"<{type(value).__name__}: {error}>"
 
 
 def input_of(seed: int, index: int) -> bytes:

@@ -114,6 +114,19 @@ def test_thuml_inflates_the_score_where_rows_are_fewer_than_features(key: str) -
     assert score - excess == pytest.approx(right, rel=TOLERANCE)
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array([10**5000, 1] * 75, dtype=object),
+        np.frombuffer(b"\xff\xff\xff\x7f" * 150, "<U1"),  # a character beyond Unicode
+    ],
+)
+def test_labels_that_no_number_is_made_of_are_refused_by_name(labels: np.ndarray) -> None:
+    features, _ = inputs("cla_iris_f8")
+    with pytest.raises(DataError, match="cannot be read as numbers"):
+        thuml.LogME().fit(features, labels)
+
+
 def test_thuml_attributes_and_predict() -> None:
     features, labels = inputs("cla_iris_f8")
     model = thuml.LogME()

@@ -38,7 +38,9 @@ def read_numbers(
     if source.dtype not in keep:
         try:
             source = source.astype(np.float64, copy=False)
-        except (TypeError, ValueError) as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # of any class: objects and texts convert by foreign code
             raise DataError(
                 f"{name} cannot be read as numbers ({error}); give numbers, classes as 0, 1, 2, …"
             ) from error
