@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, Regre
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._inputs.arrays import as_features
+from .._inputs.arrays import as_features, as_floats
 from .._inputs.inputs import Inputs
 from .._inputs.labels import plain_text
 from .._inputs.target import Target
@@ -185,7 +185,7 @@ class LogMERegressor(MultiOutputMixin, RegressorMixin, _LogMEEstimator):  # type
                 f"sample; pass y.reshape(len(y), -1), one target for each coordinate"
             )
         X, y = validate_data(self, X, y, ensure_min_samples=2, multi_output=True, y_numeric=True)
-        values = np.ascontiguousarray(y.reshape(len(y), -1), dtype=np.float64)
+        values = np.ascontiguousarray(as_floats(y.reshape(len(y), -1), "y"))
         columns = tuple(range(values.shape[1]))
         self._fit(X, Target("regression", "", values=values, columns=columns))
         if y.ndim == 1:
