@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 
-__all__ = ["check_exact", "check_extremes", "stack_columns"]
+__all__ = ["EXACT", "check_exact", "check_extremes", "stack_columns"]
 
-_EXACT = 2**53  # float64 holds every integer up to here
+EXACT = 2**53  # float64 holds every integer up to here
 
 
 def check_exact(array: NDArray[Any], name: str) -> None:
@@ -29,9 +29,9 @@ def check_exact(array: NDArray[Any], name: str) -> None:
 def check_extremes(least: Any, most: Any, name: str) -> None:
     """Raise if the least or the largest of some integers is one that float64 rounds."""
     largest = max(int(most), -int(least))
-    if largest > _EXACT:
+    if largest > EXACT:
         raise DataError(
-            f"{name} hold integers up to {largest}, beyond 2**53 = {_EXACT}, which float64 "
+            f"{name} hold integers up to {largest}, beyond 2**53 = {EXACT}, which float64 "
             f"rounds; subtract a common offset first, such as the minimum of each column"
         )
 

@@ -35,15 +35,8 @@ RESERVED_NAMES = {
     *("class_counts", "class_scatters", "classes", "copy", "from_bytes", "from_moments", "load"),
     *("merge", "merge_all", "moments", "nbytes", "outcomes", "push", "reset", "save", "score"),
     *("feature_names", "holds_rows", "task", "task_note", "to_bytes", "update"),
-    *(
-        "mean",
-        "precision",
-        "covariance",
-        "covariance_and_shrinkage",
-        "spectrum",
-        "class_covariances",
-    ),
-    *("coding_rate", "coding_rate_reduction"),
+    *("mean", "covariance", "covariance_and_shrinkage", "spectrum", "class_covariances"),
+    *("coding_rate", "coding_rate_reduction", "precision"),
 }
 #: Arguments of ``score``, ``rank``, ``rank_models`` and ``Engine``, which are no names for options.
 RESERVED_OPTIONS = {

@@ -63,14 +63,8 @@ def _check_settings(models: Mapping[str, Stats], settings: Settings, baselines: 
             'method="svd" decomposes rows, which Stats do not keep; leave it out, or give the '
             "features"
         )
-    if settings.precision == "double":  # the default
-        return
     for name, stats in models.items():
-        if (own := stats.precision) != settings.precision:
-            raise DataError(
-                f"precision is {settings.precision!r}, but the statistics of {name!r} were "
-                f"collected in {own!r}; leave it out, or collect them in {settings.precision!r}"
-            )
+        settings.check_collected(stats.precision, f"the statistics of {name!r}")
 
 
 def read_stats(

@@ -17,6 +17,7 @@ from .._metric.spec import Size
 from .._stats.stats import PRECISIONS, Stats
 from .._util.stages import stage, within
 from .._util.threads import resolve_threads
+from ..errors import DataError
 from ..io._shards import FeatureSource
 from ..io._stream import add_rows
 
@@ -45,6 +46,14 @@ class Settings:
         check_choice("precision", self.precision, PRECISIONS)
         check_choice("method", self.method, _METHODS)
         resolve_threads(self.n_threads)
+
+    def check_collected(self, precision: str, what: str = "the statistics") -> None:
+        """Raise if another precision than the default is asked of what was collected in one."""
+        if self.precision not in ("double", precision):
+            raise DataError(
+                f"precision is {self.precision!r}, but {what} were collected in {precision!r}; "
+                f"leave it out, or collect them in {self.precision!r}"
+            )
 
     @property
     def threads(self) -> int:

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 
 from .._metric.score import Score
 
-__all__ = ["collect_warnings", "note_left_out"]
+__all__ = ["note_left_out", "summarize_warnings"]
 
 _SHOWN = 3  # a warning names so many groups, and as many kinds of warnings of groups
 _NUMBER = re.compile(r"\d[\d,.]*")
 
 
-def collect_warnings(
+def summarize_warnings(
     found: Mapping[int | str, Score], n_groups: int, general: set[str]
 ) -> list[str]:
     """Return the warnings of groups, with the metric and the groups that have them.

@@ -33,7 +33,7 @@ from .._metric.score import Score, issue
 from .._stats.stats import Stats
 from ..errors import DataError, TransferabilityError
 from .evaluate import Requests, Settings, accumulate, evaluate
-from .group_warnings import collect_warnings, note_left_out
+from .group_warnings import note_left_out, summarize_warnings
 
 __all__ = ["Groups", "check_aggregate", "check_groups", "check_left_out", "evaluate_groups"]
 __all__ += ["pool_groups", "read_groups", "summary"]
@@ -332,7 +332,7 @@ def _combine(
     warnings = [
         *note_left_out(of_all, n_groups, aggregate),
         *note_left_out(of_metric, n_groups, aggregate, name),
-        *collect_warnings(found, n_groups, {*general}),
+        *summarize_warnings(found, n_groups, {*general}),
     ]
     if pooled and overall is not None:
         return overall.replace(

@@ -10,6 +10,7 @@ import numpy as np
 from .. import _core
 from .._inputs.arrays import as_floats, is_one_of
 from .._inputs.columns import Names
+from .._inputs.lists import shorten
 from .._inputs.target import TASKS, UNLABELLED, Target
 from ..errors import DataError, DtypeError
 
@@ -71,14 +72,6 @@ def read_names(names: Any, n_features: int) -> Names:
     return read
 
 
-def _shown(value: object) -> str:
-    """Return a value for a message, by its type if it has no text (an integer of 5,000 digits)."""
-    try:
-        return repr(value)
-    except Exception:  # of any class: ``__repr__`` is foreign code
-        return f"of type {type(value).__name__}"
-
-
 def _check_moments(moments: object, of_class: bool = False) -> dict[str, Any]:
     """Check names, types and shapes; the native module checks the numbers.
 
@@ -91,13 +84,15 @@ def _check_moments(moments: object, of_class: bool = False) -> dict[str, Any]:
     task = UNLABELLED if of_class else moments.get("task")
     if not is_one_of(task, (*TASKS, UNLABELLED)):
         choices = ", ".join(map(repr, (*TASKS, UNLABELLED)))
-        raise DataError(f"moments['task'] is {_shown(task)}; choose {choices}")
+        raise DataError(f"moments['task'] is {shorten(task)}; choose {choices}")
     kind = moments.get("open")
     if kind is not None and (not is_one_of(kind, _KINDS) or task == UNLABELLED):
-        raise DataError(f"moments['open'] is {_shown(kind)}; choose {', '.join(map(repr, _KINDS))}")
+        raise DataError(
+            f"moments['open'] is {shorten(kind)}; choose {', '.join(map(repr, _KINDS))}"
+        )
     precision = moments.get("precision", "double")
     if not is_one_of(precision, ("double", "single")):
-        raise DataError(f"moments['precision'] is {_shown(precision)}; choose 'double', 'single'")
+        raise DataError(f"moments['precision'] is {shorten(precision)}; choose 'double', 'single'")
     d = _array(moments, "shift").size
     checked: dict[str, Any] = {
         "precision": precision,

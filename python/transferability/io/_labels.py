@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._inputs.integers import EXACT
 from .._inputs.labels import is_text, read_labels
 from .._inputs.target import Target, suggest_header
 from .._inputs.texts import shorten
@@ -19,7 +20,7 @@ from ._formats import TEXT_SUFFIXES, name_errors, open_array
 
 __all__ = ["check_length", "join_labels", "read_label_array", "read_label_parts"]
 
-_BEYOND, _EXACT = 2**63, 2**53  # more than int64 holds; the last integer that float64 tells apart
+_BEYOND = 2**63  # more than int64 holds
 
 
 def read_label_array(path: Path, key: str | None) -> Any:
@@ -85,7 +86,7 @@ def _keep_integers(
             )
         dtype = np.int64 if most < _BEYOND else np.uint64
         return np.concatenate([part.astype(dtype) for part in parts])
-    if max(most, -least) > _EXACT:
+    if max(most, -least) > EXACT:
         distinct = {value for part in whole for value in part.ravel().tolist()}
         if len({float(value) for value in distinct}) < len(distinct):
             real = next(i for i, part in enumerate(parts) if part.dtype.kind == "f")

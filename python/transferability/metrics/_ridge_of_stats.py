@@ -104,12 +104,7 @@ def score_stats_by_group(
                 f"leave out {name}"
             )
     names, parts, whole = _read_groups(groups, task)
-    precision = whole.precision
-    if settings.precision not in ("double", precision):  # the default, or what they have
-        raise DataError(
-            f"precision is {settings.precision!r}, but the statistics were collected in "
-            f"{precision!r}; leave it out, or collect them in {settings.precision!r}"
-        )
+    settings.check_collected(whole.precision)
     ridges = _RIDGES if ridges is None else [*ridges]
     everything = _Moments.of(whole, whole)
     _check_varied(everything, whole)
@@ -119,7 +114,7 @@ def score_stats_by_group(
     inverse[varies] = 1 / np.sqrt(variance[varies])
     scaled = everything.scaled(everything.mean, inverse)
     shifts = everything.n * np.array(ridges)
-    noise = _NOISE[precision] * abs(scaled.scatter).sum(axis=1).max()
+    noise = _NOISE[whole.precision] * abs(scaled.scatter).sum(axis=1).max()
     if (shifts <= noise).all():
         raise DataError(
             f"all ridges are below {noise / everything.n:.1e}, where rounding decides; use larger "
